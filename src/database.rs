@@ -18,9 +18,7 @@ const ANOTHER: &str = "or set database.url to another database";
 /// # Errors
 /// In one line, with the remedy.
 pub async fn connect(config: &DatabaseConfig, lanes: u32) -> anyhow::Result<Store> {
-    Store::connect_with(&config.url, lanes, config.list_connections)
-        .await
-        .map_err(explain)
+    Store::connect_with(&config.url, lanes, config.list_connections).await.map_err(explain)
 }
 
 /// The lock of the process that serves an SQLite file. The system releases it when the process ends.
@@ -93,10 +91,9 @@ fn explain(error: StoreError) -> anyhow::Error {
             anyhow!("{error}: {}; fix that, {ANOTHER}", root_cause(source))
         }
         StoreError::NotADatabase { .. } => anyhow!("{error}: move it away, {ANOTHER}"),
-        StoreError::Unreachable {
-            source: Some(source),
-            ..
-        } => anyhow!("{error}: {}; start it, {ANOTHER}", root_cause(source)),
+        StoreError::Unreachable { source: Some(source), .. } => {
+            anyhow!("{error}: {}; start it, {ANOTHER}", root_cause(source))
+        }
         StoreError::Unreachable { source: None, .. } => anyhow!("{error}; start it, {ANOTHER}"),
         _ => anyhow!("{error}"),
     }

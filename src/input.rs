@@ -22,9 +22,7 @@ fn line(text: &str, what: &str, max_characters: usize) -> Result<String, String>
         && !text.chars().any(char::is_control)
     {
         true => Ok(text.to_owned()),
-        false => Err(format!(
-            "a {what} is 1 to {max_characters} characters on one line"
-        )),
+        false => Err(format!("a {what} is 1 to {max_characters} characters on one line")),
     }
 }
 

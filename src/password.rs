@@ -33,9 +33,8 @@ fn argon2id() -> Result<Argon2<'static>, PasswordError> {
 /// If the password breaks a rule.
 pub fn hash(password: &str, context: &PasswordContext<'_>) -> Result<String, PasswordError> {
     password::check(password, context)?;
-    let hash = argon2id()?
-        .hash_password(password.as_bytes())
-        .map_err(|_| PasswordError::NotHashed)?;
+    let hash =
+        argon2id()?.hash_password(password.as_bytes()).map_err(|_| PasswordError::NotHashed)?;
     Ok(hash.to_string())
 }
 
@@ -47,9 +46,7 @@ pub fn verify(password: &str, hash: &str) -> bool {
     };
     // The hash contains its parameters.
     password.len() <= password::MAX_BYTES
-        && Argon2::default()
-            .verify_password(password.as_bytes(), &hash)
-            .is_ok()
+        && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
 }
 
 /// Derives a 32-byte key from a password.
@@ -74,17 +71,11 @@ mod tests {
     #[test]
     fn a_password_is_stored_as_argon2id_and_verified() {
         let stored = hash("correct horse", &PasswordContext::default()).unwrap();
-        assert!(
-            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{stored}"
-        );
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert!(verify("correct horse", &stored));
         assert!(!verify("correct horsf", &stored));
         assert!(!verify("correct horse", "no hash"));
-        assert_ne!(
-            hash("correct horse", &PasswordContext::default()).unwrap(),
-            stored
-        );
+        assert_ne!(hash("correct horse", &PasswordContext::default()).unwrap(), stored);
     }
 
     #[test]

@@ -18,10 +18,7 @@ struct Drawing {
 fn draw(text: &str) -> Option<Drawing> {
     let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
     let width = code.width();
-    Some(Drawing {
-        side: width + 2 * QUIET_ZONE,
-        path: path(&code.to_colors(), width),
-    })
+    Some(Drawing { side: width + 2 * QUIET_ZONE, path: path(&code.to_colors(), width) })
 }
 
 /// An inline image of `text`, with `label` for screen readers. Empty if the text is too long.
@@ -61,12 +58,7 @@ fn path(modules: &[Color], width: usize) -> String {
             let run = row[x..].iter().take_while(|m| **m == Color::Dark).count();
             if run > 0 {
                 // Writing to a String does not fail.
-                let _ = write!(
-                    path,
-                    "M{} {}h{run}v1h-{run}z",
-                    x + QUIET_ZONE,
-                    y + QUIET_ZONE
-                );
+                let _ = write!(path, "M{} {}h{run}v1h-{run}z", x + QUIET_ZONE, y + QUIET_ZONE);
             }
             x += run.max(1);
         }
@@ -81,22 +73,9 @@ mod tests {
     /// Decodes an image as a camera app does.
     fn read(svg: &str) -> String {
         const SCALE: usize = 4;
-        let side: usize = svg
-            .split("viewBox=\"0 0 ")
-            .nth(1)
-            .unwrap()
-            .split(' ')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
-        let path = svg
-            .split(r#"fill="black" d=""#)
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
+        let side: usize =
+            svg.split("viewBox=\"0 0 ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let path = svg.split(r#"fill="black" d=""#).nth(1).unwrap().split('"').next().unwrap();
         let mut dark = vec![false; side * side];
         for module in path.split('M').skip(1) {
             let (x, rest) = module.split_once(' ').unwrap();
@@ -107,11 +86,7 @@ mod tests {
         }
         let scaled = side * SCALE;
         let mut image = rqrr::PreparedImage::prepare_from_greyscale(scaled, scaled, |x, y| {
-            if dark[(y / SCALE) * side + x / SCALE] {
-                0
-            } else {
-                255
-            }
+            if dark[(y / SCALE) * side + x / SCALE] { 0 } else { 255 }
         });
         let grids = image.detect_grids();
         assert_eq!(grids.len(), 1);

@@ -170,10 +170,7 @@ impl ReadLimits {
             if reads.running < limit {
                 reads.running += 1;
                 drop(state);
-                return Some(ReadTurn {
-                    limits: Arc::clone(self),
-                    account,
-                });
+                return Some(ReadTurn { limits: Arc::clone(self), account });
             }
             if reads.waiting.len() >= max_waiting {
                 return None;
@@ -191,19 +188,13 @@ impl ReadLimits {
     /// [`TooManyReads::AccountExports`] or [`TooManyReads::Exports`].
     pub fn export(self: &Arc<Self>, account: AccountId) -> Result<ExportSlot, TooManyReads> {
         let mut state = self.state.lock();
-        let Bounds {
-            exports_per_account,
-            exports,
-            ..
-        } = state.bounds;
+        let Bounds { exports_per_account, exports, .. } = state.bounds;
         let of_account = state.exports.values().filter(|run| run.account == account);
         if of_account.count() >= exports_per_account as usize
             && !self.evict_stalled(&mut state, |run| run.account == account)
         {
             self.meters.account_exports_refused.increment(1);
-            return Err(TooManyReads::AccountExports {
-                max: exports_per_account,
-            });
+            return Err(TooManyReads::AccountExports { max: exports_per_account });
         }
         if state.exports.len() >= exports as usize && !self.evict_stalled(&mut state, |_| true) {
             self.meters.exports_refused.increment(1);
@@ -212,17 +203,10 @@ impl ReadLimits {
         let number = state.next_export;
         state.next_export += 1;
         let idle_since = None;
-        let run = Running {
-            account,
-            idle_since,
-        };
+        let run = Running { account, idle_since };
         state.exports.insert(number, run);
         self.meters.exports.set(state.exports.len() as f64);
-        Ok(ExportSlot {
-            limits: Arc::clone(self),
-            account,
-            number,
-        })
+        Ok(ExportSlot { limits: Arc::clone(self), account, number })
     }
 
     /// Removes the export among `candidates` whose client has been silent for longest, if that is too long. Returns
@@ -269,10 +253,7 @@ impl Drop for ReadTurn {
             next
         };
         if let Some(next) = next {
-            let turn = ReadTurn {
-                limits: Arc::clone(&self.limits),
-                account: self.account,
-            };
+            let turn = ReadTurn { limits: Arc::clone(&self.limits), account: self.account };
             // If the waiting request is gone, the turn is dropped here and goes to the next one.
             drop(next.send(turn));
         }
@@ -322,11 +303,7 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds {
-        reads_per_account: 2,
-        exports_per_account: 2,
-        exports: 3,
-    };
+    const BOUNDS: Bounds = Bounds { reads_per_account: 2, exports_per_account: 2, exports: 3 };
 
     fn account(number: u128) -> AccountId {
         AccountId(Uuid::from_u128(number))
@@ -348,10 +325,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_was_abandoned_passes_its_turn_on() {
-        let limits = ReadLimits::new(Bounds {
-            reads_per_account: 1,
-            ..BOUNDS
-        });
+        let limits = ReadLimits::new(Bounds { reads_per_account: 1, ..BOUNDS });
         let running = limits.read(account(1)).await.unwrap();
         let mut abandoned = Box::pin(limits.read(account(1)));
         assert!((&mut abandoned).now_or_never().is_none());
@@ -378,9 +352,8 @@ mod tests {
     #[tokio::test]
     async fn only_so_many_reads_wait() {
         let limits = ReadLimits::new(BOUNDS);
-        let mut reads: Vec<_> = (0..2 + MAX_WAITING)
-            .map(|_| Box::pin(limits.read(account(1))))
-            .collect();
+        let mut reads: Vec<_> =
+            (0..2 + MAX_WAITING).map(|_| Box::pin(limits.read(account(1)))).collect();
         let turns: Vec<_> = reads.iter_mut().map(|r| r.now_or_never()).collect();
         assert_eq!(turns.iter().filter(|turn| turn.is_some()).count(), 2);
         let refused = limits.read(account(1)).now_or_never().unwrap().err();
@@ -392,10 +365,7 @@ mod tests {
         let limits = ReadLimits::new(BOUNDS);
         let first = limits.read(account(1)).await.unwrap();
         let second = limits.read(account(1)).await.unwrap();
-        limits.set_bounds(Bounds {
-            reads_per_account: 1,
-            ..BOUNDS
-        });
+        limits.set_bounds(Bounds { reads_per_account: 1, ..BOUNDS });
         let mut third = Box::pin(limits.read(account(1)));
         assert!((&mut third).now_or_never().is_none());
         drop(first);

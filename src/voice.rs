@@ -28,9 +28,7 @@ pub fn recorded(config: &Config) -> anyhow::Result<Option<&'static PromptSet>> {
         return Ok(None);
     }
     let prompts = loaded(&calls.voice_dir)?;
-    let reading_seconds = longest_reading(prompts, calls.digit_gap_ms)
-        .as_secs_f32()
-        .ceil() as u64;
+    let reading_seconds = longest_reading(prompts, calls.digit_gap_ms).as_secs_f32().ceil() as u64;
     let max_ring = MAX_CALL.as_secs().saturating_sub(reading_seconds);
     if calls.ring_timeout_seconds > max_ring {
         bail!(

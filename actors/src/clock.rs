@@ -17,18 +17,16 @@ use crate::test_hooks;
 
 /// Milliseconds since 1970, UTC.
 pub fn unix_ms() -> i64 {
-    let now_ms = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64);
+    let now_ms =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
     now_ms + test_hooks::wall_clock_offset_ms()
 }
 
 /// Milliseconds since the machine was started, including the time in which it was suspended.
 pub fn boot_ms() -> i64 {
     // Linux has this clock since 2.6.39. Without it every lease counts as expired.
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(i64::MAX, |since| {
-        since.tv_sec() * 1_000 + since.tv_nsec() / 1_000_000
-    })
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(i64::MAX, |since| since.tv_sec() * 1_000 + since.tv_nsec() / 1_000_000)
 }
 
 /// The times of one delivery's records: the wall time at the start, and from then on the boot clock. No time is before
@@ -41,10 +39,7 @@ pub struct RecordClock {
 
 impl RecordClock {
     pub fn start() -> RecordClock {
-        RecordClock {
-            start_ms: unix_ms(),
-            started_boot_ms: boot_ms(),
-        }
+        RecordClock { start_ms: unix_ms(), started_boot_ms: boot_ms() }
     }
 
     /// The start in Unix milliseconds.
@@ -72,18 +67,12 @@ pub struct WindowClock {
 impl WindowClock {
     /// The clock of the only process on a database.
     pub fn of_process() -> WindowClock {
-        WindowClock {
-            offset_ms: AtomicI64::new(unix_ms() - boot_ms()),
-            is_shared: false,
-        }
+        WindowClock { offset_ms: AtomicI64::new(unix_ms() - boot_ms()), is_shared: false }
     }
 
     /// The clock of a node on PostgreSQL. It must be synchronised before its first use.
     pub fn of_database() -> WindowClock {
-        WindowClock {
-            is_shared: true,
-            ..WindowClock::of_process()
-        }
+        WindowClock { is_shared: true, ..WindowClock::of_process() }
     }
 
     pub fn now_ms(&self) -> i64 {

@@ -85,9 +85,8 @@ impl Engine {
         let mut supervisor = Supervisor::default();
         let webhook_state = Arc::<WebhookState>::default();
         let webhooks = spawn_webhook_actor(&mut supervisor, &parts, &webhook_state);
-        let lanes: Vec<ArbiterHandle> = (0..parts.wallet_lanes.max(1))
-            .map(|_| Arbiter::new().handle())
-            .collect();
+        let lanes: Vec<ArbiterHandle> =
+            (0..parts.wallet_lanes.max(1)).map(|_| Arbiter::new().handle()).collect();
         let wallets = spawn_wallets(&mut supervisor, &parts, &lanes, &webhooks);
         let carriers = spawn_carriers(&mut supervisor, &parts, &lanes[0]).await?;
         let dispatcher = Arc::new(Dispatcher {
@@ -116,33 +115,19 @@ impl Engine {
         let wake = Arc::new(Notify::new());
         tasks.spawn(changes::listen(parts.store.clone(), Arc::clone(&wake)));
         tasks.spawn(changes::follow(parts.store, last_change, wake, follower));
-        Ok(Engine {
-            dispatcher,
-            webhooks,
-            webhook_state,
-            health,
-            live,
-            tasks,
-        })
+        Ok(Engine { dispatcher, webhooks, webhook_state, health, live, tasks })
     }
 }
 
 fn spawn_recovery(tasks: &mut TaskSet, parts: &EngineParts) {
     let (store, lease) = (&parts.store, &parts.lease);
     let refund = parts.settings.refund;
-    tasks.spawn(reaper::reap(
-        store.clone(),
-        Arc::clone(lease),
-        Arc::clone(&parts.live),
-        refund,
-    ));
+    tasks.spawn(reaper::reap(store.clone(), Arc::clone(lease), Arc::clone(&parts.live), refund));
     let is_alone = lease.remaining().is_none();
     if !is_alone {
         let (store, lease) = (store.clone(), Arc::clone(lease));
         let max_call = parts.max_call;
-        tasks.spawn(takeover::take_over_dead_nodes(
-            store, lease, max_call, refund,
-        ));
+        tasks.spawn(takeover::take_over_dead_nodes(store, lease, max_call, refund));
     }
 }
 
@@ -273,10 +258,5 @@ fn spawn_carrier(
             )
         },
     );
-    CarrierRoute {
-        trunk,
-        admission,
-        actor,
-        meters: Arc::new(CarrierMeters::new(name)),
-    }
+    CarrierRoute { trunk, admission, actor, meters: Arc::new(CarrierMeters::new(name)) }
 }

@@ -35,10 +35,7 @@ impl Code {
         for (digit, byte) in digits.iter_mut().zip(bytes) {
             *digit = byte - b'0';
         }
-        Ok(Code {
-            digits,
-            len: bytes.len() as u8,
-        })
+        Ok(Code { digits, len: bytes.len() as u8 })
     }
 
     /// The values of the digits, 0–9, in reading order.
@@ -106,17 +103,8 @@ mod tests {
     fn a_code_is_four_to_eight_ascii_digits() {
         assert_eq!(Code::parse("0423").unwrap().digits(), [0, 4, 2, 3]);
         assert_eq!(Code::parse("12345678").unwrap().digits().len(), 8);
-        for text in [
-            "",
-            "123",
-            "123456789",
-            "12a4",
-            "12 34",
-            "١٢٣٤",
-            "１２３４",
-            "+123",
-            "1234\n",
-        ] {
+        for text in ["", "123", "123456789", "12a4", "12 34", "١٢٣٤", "１２３４", "+123", "1234\n"]
+        {
             assert_eq!(Code::parse(text), Err(CodeError), "{text:?}");
         }
     }

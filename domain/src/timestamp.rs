@@ -16,8 +16,7 @@ const UTC_SECONDS: StaticFormatDescription =
 pub fn rfc3339(unix_ms: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp(unix_ms.div_euclid(1000))
         .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    at.format(UTC_SECONDS)
-        .expect("the time has every component")
+    at.format(UTC_SECONDS).expect("the time has every component")
 }
 
 /// The schema of what [`parse`] reads.

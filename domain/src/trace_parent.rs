@@ -34,9 +34,7 @@ impl FromStr for TraceParent {
         };
         let hex = |field: &str, length| {
             let is_hex = field.len() == length && field.bytes().all(|b| b.is_ascii_hexdigit());
-            u128::from_str_radix(field, 16)
-                .ok()
-                .filter(|id| is_hex && *id != 0)
+            u128::from_str_radix(field, 16).ok().filter(|id| is_hex && *id != 0)
         };
         Ok(TraceParent {
             trace_id: hex(trace_id, 32).ok_or(InvalidTraceParent)?,
@@ -60,10 +58,7 @@ mod tests {
 
     #[test]
     fn leading_zeros_are_kept() {
-        let parent = TraceParent {
-            trace_id: 1,
-            span_id: 2,
-        };
+        let parent = TraceParent { trace_id: 1, span_id: 2 };
         let text = "00-00000000000000000000000000000001-0000000000000002-01";
         assert_eq!(parent.to_string(), text);
         assert_eq!(text.parse(), Ok(parent));
@@ -82,11 +77,7 @@ mod tests {
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-",
         ] {
-            assert_eq!(
-                text.parse::<TraceParent>(),
-                Err(InvalidTraceParent),
-                "{text}"
-            );
+            assert_eq!(text.parse::<TraceParent>(), Err(InvalidTraceParent), "{text}");
         }
     }
 }

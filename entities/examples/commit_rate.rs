@@ -36,10 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn measure(name: &str, url: &str) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::connect(url, 1).await?;
     nexo_migration::up(store.connection()).await?;
-    let node = store
-        .cluster()
-        .start_node(NodeStart::exclusive("rate", 0))
-        .await?;
+    let node = store.cluster().start_node(NodeStart::exclusive("rate", 0)).await?;
     let mut bench = Bench::new(&store, node).await?;
     for batch in BATCHES {
         bench.run(&store, batch, Duration::from_millis(300)).await?;
@@ -135,10 +132,8 @@ impl Bench {
         let mut posted = 0;
         while start.elapsed() < time {
             let debits: Vec<Debit> = (0..batch).map(|_| self.debit()).collect();
-            let committed = store
-                .ledger()
-                .commit(&mut self.cache, &self.node, &debits, &[])
-                .await?;
+            let committed =
+                store.ledger().commit(&mut self.cache, &self.node, &debits, &[]).await?;
             posted += committed
                 .debits
                 .iter()
@@ -163,9 +158,7 @@ impl Bench {
             test: false,
             sandbox: false,
             phone,
-            carrier: phone
-                .carrier(&self.plan)
-                .expect("a parsed number has a carrier"),
+            carrier: phone.carrier(&self.plan).expect("a parsed number has a carrier"),
             cost: Micros::new(22_000),
             created_at_ms: now_ms,
             window_from_ms: now_ms,

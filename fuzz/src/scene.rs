@@ -53,13 +53,8 @@ impl Scene {
             gateway_timeout: Duration::from_secs(4),
         };
         let call = agent.invite(now, invite);
-        let mut scene = Scene {
-            agent,
-            call,
-            now,
-            last: Identifiers::default(),
-            requests: VecDeque::new(),
-        };
+        let mut scene =
+            Scene { agent, call, now, last: Identifiers::default(), requests: VecDeque::new() };
         scene.drain();
         scene
     }
@@ -97,8 +92,7 @@ impl Scene {
             1 => STRANGER,
             _ => GATEWAY,
         };
-        self.agent
-            .receive(self.now, SocketAddr::from(from), &datagram);
+        self.agent.receive(self.now, SocketAddr::from(from), &datagram);
         self.drain();
         match first >> 2 & 3 {
             2 => self.agent.hang_up(self.now, self.call),

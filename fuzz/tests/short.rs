@@ -40,12 +40,9 @@ fn fuzz(name: &str, target: fn(&[u8])) {
     if name == "sip" {
         folders.push(here("../voice/tests/voice/torture/messages"));
     }
-    let files = folders
-        .iter()
-        .flat_map(|folder| std::fs::read_dir(folder).unwrap());
-    let seeds: Vec<Vec<u8>> = files
-        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
-        .collect();
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let seeds: Vec<Vec<u8>> =
+        files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
     let words = dictionary();
     let mut random = StdRng::seed_from_u64(rand::rng().random());
     seeds.iter().for_each(|seed| run(name, target, seed));
@@ -67,19 +64,14 @@ fn run(name: &str, target: fn(&[u8]), input: &[u8]) {
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join(format!("short-{}", std::process::id()));
         std::fs::write(&file, input).unwrap();
-        panic!(
-            "{name} failed after {took:?}; the input is {}",
-            file.display()
-        );
+        panic!("{name} failed after {took:?}; the input is {}", file.display());
     }
 }
 
 /// The words of `sip.dict`, a file in libFuzzer's format.
 fn dictionary() -> Vec<Vec<u8>> {
     let text = std::fs::read_to_string(here("sip.dict")).unwrap();
-    let quoted = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix('"'));
+    let quoted = text.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix('"'));
     quoted.map(unescaped).collect()
 }
 
@@ -129,9 +121,8 @@ fn mutation(seeds: &[Vec<u8>], words: &[Vec<u8>], random: &mut StdRng) -> Vec<u8
                 input.extend_from_slice(&other[from..]);
             }
             _ => {
-                let bytes: Vec<u8> = (0..random.random_range(1..9))
-                    .map(|_| random.random())
-                    .collect();
+                let bytes: Vec<u8> =
+                    (0..random.random_range(1..9)).map(|_| random.random()).collect();
                 input.splice(at..at, bytes);
             }
         }

@@ -79,9 +79,7 @@ pub async fn up(connection: &DatabaseConnection) -> Result<(), MigrationError> {
         transaction.execute_unprepared(&sql).await?;
         let sql = "INSERT INTO seaql_migrations (version, applied_at) VALUES ($1, $2)";
         let values = [file.name.into(), now.cast_signed().into()];
-        transaction
-            .execute_raw(statement(&transaction, sql, values))
-            .await?;
+        transaction.execute_raw(statement(&transaction, sql, values)).await?;
     }
     Ok(transaction.commit().await?)
 }
@@ -100,9 +98,7 @@ pub async fn down(connection: &DatabaseConnection, count: u32) -> Result<(), Mig
         let sql = file.down(transaction.get_database_backend());
         transaction.execute_unprepared(&sql).await?;
         let sql = "DELETE FROM seaql_migrations WHERE version = $1";
-        transaction
-            .execute_raw(statement(&transaction, sql, [file.name.into()]))
-            .await?;
+        transaction.execute_raw(statement(&transaction, sql, [file.name.into()])).await?;
     }
     Ok(transaction.commit().await?)
 }
@@ -115,10 +111,7 @@ pub async fn status(
     connection: &DatabaseConnection,
 ) -> Result<Vec<MigrationStatus>, MigrationError> {
     let applied = applied(connection).await?;
-    let status = |name: String| MigrationStatus {
-        applied: applied.contains(&name),
-        name,
-    };
+    let status = |name: String| MigrationStatus { applied: applied.contains(&name), name };
     Ok(names().into_iter().map(status).collect())
 }
 
@@ -132,11 +125,7 @@ async fn applied(connection: &impl ConnectionTrait) -> Result<HashSet<String>, M
     if connection.query_one_raw(has_table).await?.is_none() {
         return Ok(HashSet::new());
     }
-    let rows = statement(
-        connection,
-        "SELECT version FROM seaql_migrations ORDER BY version",
-        [],
-    );
+    let rows = statement(connection, "SELECT version FROM seaql_migrations ORDER BY version", []);
     let rows = connection.query_all_raw(rows).await?;
     let mut applied = HashSet::new();
     for row in rows {

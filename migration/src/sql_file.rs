@@ -42,9 +42,7 @@ impl SqlFile {
     }
 
     fn up_and_down(&self) -> (&'static str, &'static str) {
-        self.text
-            .split_once("\n-- down:\n")
-            .unwrap_or((self.text, ""))
+        self.text.split_once("\n-- down:\n").unwrap_or((self.text, ""))
     }
 }
 
@@ -62,11 +60,9 @@ fn statements(text: &str, backend: DatabaseBackend) -> String {
             _ => {}
         }
     }
-    WORDS
-        .iter()
-        .fold(sql, |sql, (word, on_sqlite, on_postgres)| {
-            sql.replace(word, if is_sqlite { on_sqlite } else { on_postgres })
-        })
+    WORDS.iter().fold(sql, |sql, (word, on_sqlite, on_postgres)| {
+        sql.replace(word, if is_sqlite { on_sqlite } else { on_postgres })
+    })
 }
 
 #[cfg(test)]

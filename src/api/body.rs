@@ -55,9 +55,7 @@ pub(super) fn ok(shape: &impl Serialize) -> HttpResponse {
 
 /// An answer whose body is JSON text already.
 pub(super) fn json_text(status: StatusCode, body: String) -> HttpResponse {
-    HttpResponse::build(status)
-        .content_type("application/json")
-        .body(body)
+    HttpResponse::build(status).content_type("application/json").body(body)
 }
 
 /// The JSON text of an API shape.

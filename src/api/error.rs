@@ -83,9 +83,7 @@ impl ApiError {
     pub(super) fn method_not_allowed(headers: &HeaderMap) -> ApiError {
         let allow = headers.get(header::ALLOW);
         let allow = allow.and_then(|allow| allow.to_str().ok());
-        ApiError::MethodNotAllowed {
-            allow: allow.unwrap_or_default().to_owned(),
-        }
+        ApiError::MethodNotAllowed { allow: allow.unwrap_or_default().to_owned() }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -231,13 +229,8 @@ impl ApiError {
     /// Seconds for `Retry-After`, if a retry can succeed.
     fn retry_after_seconds(&self) -> Option<u32> {
         match self {
-            ApiError::RateLimited {
-                retry_after_seconds,
-            }
-            | ApiError::Throttled {
-                retry_after_seconds,
-                ..
-            } => Some(*retry_after_seconds),
+            ApiError::RateLimited { retry_after_seconds }
+            | ApiError::Throttled { retry_after_seconds, .. } => Some(*retry_after_seconds),
             ApiError::TooManyRequests(refused) => Some(refused.retry_after_seconds()),
             ApiError::QuotaExceeded(exceeded) => Some(exceeded.retry_after_seconds),
             ApiError::Overloaded => Some(OVERLOADED_RETRY_SECONDS),
@@ -247,33 +240,22 @@ impl ApiError {
 
     /// The JSON body: `ok`, `error`, `message`, and the fields of this error.
     pub(super) fn body(&self) -> String {
-        let mut body = Error {
-            ok: false,
-            error: self.code(),
-            message: self.message(),
-            ..Error::default()
-        };
+        let mut body =
+            Error { ok: false, error: self.code(), message: self.message(), ..Error::default() };
         match self {
             ApiError::IpNotAllowed { detected_ip } => body.detected_ip = Some(*detected_ip),
-            ApiError::InsufficientBalance {
-                deposit_url,
-                cost,
-                total,
-            } => {
+            ApiError::InsufficientBalance { deposit_url, cost, total } => {
                 body.deposit_url = Some(deposit_url);
                 body.cost = Some(*cost);
                 body.total = Some(*total);
             }
-            ApiError::RateLimited {
-                retry_after_seconds,
-            } => body.retry_after_seconds = Some(*retry_after_seconds),
+            ApiError::RateLimited { retry_after_seconds } => {
+                body.retry_after_seconds = Some(*retry_after_seconds)
+            }
             ApiError::TooManyRequests(refused) => {
                 body.retry_after_seconds = Some(refused.retry_after_seconds());
             }
-            ApiError::Throttled {
-                id,
-                retry_after_seconds,
-            } => {
+            ApiError::Throttled { id, retry_after_seconds } => {
                 body.id = Some(*id);
                 body.retry_after_seconds = Some(*retry_after_seconds);
             }
@@ -390,9 +372,7 @@ mod tests {
         for (error, status, more) in [
             (ApiError::MissingAuth, 401, ""),
             (
-                ApiError::IpNotAllowed {
-                    detected_ip: [203, 0, 113, 9].into(),
-                },
+                ApiError::IpNotAllowed { detected_ip: [203, 0, 113, 9].into() },
                 403,
                 r#""detected_ip":"203.0.113.9""#,
             ),
@@ -406,18 +386,11 @@ mod tests {
                 r#""deposit_url":"https://x/dashboard/wallet","cost":0.022,"total":0.000"#,
             ),
             (
-                ApiError::Throttled {
-                    id,
-                    retry_after_seconds: 17,
-                },
+                ApiError::Throttled { id, retry_after_seconds: 17 },
                 429,
                 r#""retry_after_seconds":17"#,
             ),
-            (
-                ApiError::NoRoute { id },
-                502,
-                r#""id":"8f2e1c4d-0000-4000-8000-000000000001""#,
-            ),
+            (ApiError::NoRoute { id }, 502, r#""id":"8f2e1c4d-0000-4000-8000-000000000001""#),
             (
                 ApiError::InvalidParameter {
                     parameter: "a\"b".into(),
@@ -438,11 +411,7 @@ mod tests {
                 r#""quota":"test_otps","limit":1000,"resets_at":"2026-05-26T00:00:00Z","retry_after_seconds":60"#,
             ),
             (ApiError::NotAcceptable, 406, ""),
-            (
-                ApiError::TooManyRequests(TooManyReads::Exports),
-                429,
-                r#""retry_after_seconds":5"#,
-            ),
+            (ApiError::TooManyRequests(TooManyReads::Exports), 429, r#""retry_after_seconds":5"#),
             (ApiError::Overloaded, 503, ""),
             (ApiError::IdempotencyConflict, 409, ""),
         ] {
@@ -463,13 +432,7 @@ mod tests {
             let value = response.headers().get(header::RETRY_AFTER).cloned();
             value.map(|v| v.to_str().unwrap().to_owned())
         };
-        assert_eq!(
-            retry(ApiError::RateLimited {
-                retry_after_seconds: 30
-            })
-            .as_deref(),
-            Some("30")
-        );
+        assert_eq!(retry(ApiError::RateLimited { retry_after_seconds: 30 }).as_deref(), Some("30"));
         assert_eq!(retry(ApiError::Overloaded).as_deref(), Some("1"));
         assert_eq!(retry(ApiError::Internal), None);
     }

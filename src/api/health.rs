@@ -68,10 +68,7 @@ pub async fn readyz(state: web::Data<ApiState>) -> HttpResponse {
         true => HttpResponse::Ok(),
         false => HttpResponse::ServiceUnavailable(),
     };
-    answer.json(Readiness {
-        ok: problems.is_empty(),
-        problems,
-    })
+    answer.json(Readiness { ok: problems.is_empty(), problems })
 }
 
 /// Exports the answer of `/readyz` as a metric, as long as the process runs.
@@ -90,11 +87,7 @@ pub async fn export_readiness(state: web::Data<ApiState>) {
 async fn problems(state: &ApiState) -> Vec<String> {
     let mut problems = database(&state.store, &state.health.migrations).await;
     problems.extend(actors(&state.dispatcher, &state.health.webhooks).await);
-    let trunks = state
-        .dispatcher
-        .carriers
-        .iter()
-        .map(|route| route.trunk.current());
+    let trunks = state.dispatcher.carriers.iter().map(|route| route.trunk.current());
     let trunks: Vec<_> = trunks.filter(|trunk| !trunk.gateways.is_empty()).collect();
     if trunks.is_empty() {
         problems.push("no carrier has a gateway, and the sandbox is disabled".to_owned());
@@ -104,9 +97,7 @@ async fn problems(state: &ApiState) -> Vec<String> {
         if !gateways.iter().any(|gateway| gateway.state.is_up()) {
             let names: Vec<&str> = gateways.iter().map(|g| g.name.as_str()).collect();
             let names = names.join(", ");
-            problems.push(format!(
-                "carrier {carrier} has no usable gateway: {names} is down"
-            ));
+            problems.push(format!("carrier {carrier} has no usable gateway: {names} is down"));
         }
     }
     if !(state.health.sip_endpoint_is_up)() {
@@ -160,6 +151,5 @@ where
         actix::dev::MessageResponse<A, Measured<Supervise>>,
 {
     let beat = actor.ask(Supervise::Heartbeat, PROBE_TIMEOUT).await;
-    beat.is_err()
-        .then(|| format!("actor {} does not answer", actor.name()))
+    beat.is_err().then(|| format!("actor {} does not answer", actor.name()))
 }

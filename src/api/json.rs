@@ -111,11 +111,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_invalid_anywhere_is_refused_as_a_whole() {
-        let deep = format!(
-            r#"{{"a":1,"b":{}1{}}}"#,
-            "[".repeat(5_000),
-            "]".repeat(5_000)
-        );
+        let deep = format!(r#"{{"a":1,"b":{}1{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
         for body in [
             &b"{\"a\":1,\"b\":\"\xff\"}"[..],
             b"{\"a\":1,\"\xc3\":1}",

@@ -92,10 +92,7 @@ fn is_api(path: &str) -> bool {
 /// Adds the headers of every answer. Only static files may be stored; they say so themselves.
 fn add_headers(headers: &mut HeaderMap, id: HeaderValue) {
     headers.insert(middleware::request_id::X_REQUEST_ID, id);
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -118,14 +118,8 @@ fn complete(operation: &mut Operation, is_api: bool) {
     let mut common = vec![
         ("400", "`invalid_request`."),
         ("405", "`method_not_allowed`."),
-        (
-            "408",
-            "`request_timeout`: the head of the request did not arrive in time.",
-        ),
-        (
-            "431",
-            "`headers_too_large`: the head of the request is too large.",
-        ),
+        ("408", "`request_timeout`: the head of the request did not arrive in time."),
+        ("431", "`headers_too_large`: the head of the request is too large."),
     ];
     if authenticated {
         common.push(("401", "`missing_auth` or `invalid_key`."));
@@ -167,13 +161,8 @@ fn complete(operation: &mut Operation, is_api: bool) {
 }
 
 fn error(description: &str) -> Response {
-    let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Error")))
-        .build();
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/json", content)
-        .build()
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
+    ResponseBuilder::new().description(description).content("application/json", content).build()
 }
 
 fn request_id_parameter() -> Parameter {
@@ -181,9 +170,7 @@ fn request_id_parameter() -> Parameter {
         .name("X-Request-Id")
         .parameter_in(ParameterIn::Header)
         .required(utoipa::openapi::Required::False)
-        .description(Some(
-            "Your own id for this request; 1 to 128 of A-Z a-z 0-9 - _ . :",
-        ))
+        .description(Some("Your own id for this request; 1 to 128 of A-Z a-z 0-9 - _ . :"))
         .schema(Some(Schema::from(Object::with_type(Type::String))))
         .build()
 }
@@ -203,15 +190,10 @@ mod tests {
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
         let send_otp = &document["paths"]["/api/v1/send-otp"]["post"]["responses"];
-        let statuses: Vec<&str> = send_otp
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
-        for status in [
-            "202", "400", "401", "402", "403", "409", "413", "429", "500", "502", "503",
-        ] {
+        let statuses: Vec<&str> =
+            send_otp.as_object().unwrap().keys().map(String::as_str).collect();
+        for status in ["202", "400", "401", "402", "403", "409", "413", "429", "500", "502", "503"]
+        {
             assert!(statuses.contains(&status), "{status}");
         }
     }
@@ -222,10 +204,8 @@ mod tests {
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
         let send_otp = &document["paths"]["/api/v1/send-otp"]["post"];
         let parameters = send_otp["parameters"].as_array().unwrap();
-        let key = parameters
-            .iter()
-            .find(|parameter| parameter["name"] == "Idempotency-Key")
-            .unwrap();
+        let key =
+            parameters.iter().find(|parameter| parameter["name"] == "Idempotency-Key").unwrap();
         assert_eq!(key["in"], "header");
         assert_eq!(key["required"], false);
         assert_eq!(key["schema"]["maxLength"], 255);
@@ -260,37 +240,17 @@ mod tests {
             ("Delivery/error_code", words(&ERROR_CODES)),
             ("Accepted/status", words(&Status::ALL.map(Status::as_str))),
             ("Accepted/carrier", words(&carriers)),
-            (
-                "LedgerEntry/kind",
-                words(&EntryKind::ALL.map(EntryKind::as_str)),
-            ),
-            (
-                "LedgerEntry/bucket",
-                words(&Bucket::ALL.map(Bucket::as_str)),
-            ),
-            (
-                "BankNotificationTaken/reason",
-                words(&HoldReason::ALL.map(HoldReason::as_str)),
-            ),
-            (
-                "BankNotificationTaken/status",
-                words(&["credited", "kept", "refused"]),
-            ),
+            ("LedgerEntry/kind", words(&EntryKind::ALL.map(EntryKind::as_str))),
+            ("LedgerEntry/bucket", words(&Bucket::ALL.map(Bucket::as_str))),
+            ("BankNotificationTaken/reason", words(&HoldReason::ALL.map(HoldReason::as_str))),
+            ("BankNotificationTaken/status", words(&["credited", "kept", "refused"])),
         ] {
             assert_eq!(property(&document, field)["enum"], expected, "{field}");
         }
         for (list, parameter, expected) in [
-            (
-                "deliveries",
-                "status",
-                words(&Status::ALL.map(Status::as_str)),
-            ),
+            ("deliveries", "status", words(&Status::ALL.map(Status::as_str))),
             ("deliveries", "carrier", words(&carriers)),
-            (
-                "ledger",
-                "kind",
-                words(&EntryKind::ALL.map(EntryKind::as_str)),
-            ),
+            ("ledger", "kind", words(&EntryKind::ALL.map(EntryKind::as_str))),
             ("ledger", "bucket", words(&Bucket::ALL.map(Bucket::as_str))),
         ] {
             let parameter = parameter_of(&document, list, parameter);
@@ -346,11 +306,7 @@ mod tests {
 
     fn parameter_of<'d>(document: &'d Value, list: &str, name: &str) -> &'d Value {
         let list = &document["paths"][format!("/api/v1/{list}")]["get"]["parameters"];
-        let found = list
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|one| one["name"] == name);
+        let found = list.as_array().unwrap().iter().find(|one| one["name"] == name);
         found.unwrap_or_else(|| panic!("{name}: {list}"))
     }
 
@@ -361,14 +317,9 @@ mod tests {
         let lists = [
             (
                 "/api/v1/deliveries",
-                vec![
-                    "limit", "cursor", "status", "carrier", "phone", "from", "to",
-                ],
+                vec!["limit", "cursor", "status", "carrier", "phone", "from", "to"],
             ),
-            (
-                "/api/v1/ledger",
-                vec!["limit", "cursor", "kind", "bucket", "from", "to"],
-            ),
+            ("/api/v1/ledger", vec!["limit", "cursor", "kind", "bucket", "from", "to"]),
         ];
         for (path, expected) in lists {
             let list = &document["paths"][path]["get"];

@@ -88,11 +88,8 @@ impl Caches {
         let caches = Arc::clone(self);
         actix_web::rt::spawn(async move {
             if let Some(dispatcher) = caches.dispatcher.get() {
-                let trunks: Vec<_> = dispatcher
-                    .carriers
-                    .iter()
-                    .map(|r| r.trunk.current())
-                    .collect();
+                let trunks: Vec<_> =
+                    dispatcher.carriers.iter().map(|r| r.trunk.current()).collect();
                 trunks::apply_drains(trunks.iter().map(Arc::as_ref), &caches.store).await;
             }
         });

@@ -72,9 +72,7 @@ const WALLET_LANES_POSTGRES: usize = 4;
 pub async fn open_store(config: &Config) -> anyhow::Result<(Store, Serving)> {
     let (store, serving) =
         crate::database::connect_to_serve(&config.database, POSTGRES_WRITERS).await?;
-    nexo_migration::up(store.connection())
-        .await
-        .context("migrating the database schema failed")?;
+    nexo_migration::up(store.connection()).await.context("migrating the database schema failed")?;
     Ok((store, serving))
 }
 
@@ -263,12 +261,7 @@ impl Telephony {
         let endpoint = Endpoint::start(settings::endpoint_config(config), prompts).await?;
         let watch = TrunkMonitor::start(&endpoint, trunks.clone(), Arc::clone(&locator));
         trunks::apply_drains(&trunks, store).await;
-        Ok(Telephony {
-            endpoint,
-            trunks,
-            locator,
-            watch,
-        })
+        Ok(Telephony { endpoint, trunks, locator, watch })
     }
 }
 
@@ -343,10 +336,7 @@ async fn start_engine(
 
 /// Restarting the actor did not help, so the service manager has to restart the process.
 fn exit_after_crash_loop(actor: &str) {
-    tracing::error!(
-        actor,
-        "an actor keeps crashing; the process exits to be restarted"
-    );
+    tracing::error!(actor, "an actor keeps crashing; the process exits to be restarted");
     std::process::exit(1);
 }
 
@@ -373,11 +363,7 @@ fn serve_http(
 ) -> anyhow::Result<Server> {
     let (api, site) = (api.clone(), site.clone());
     let bank = web::Data::new(BankNotifications::new(&config.deposits, api.store.clone()));
-    let options = ServerOptions {
-        limiter,
-        workers: None,
-        complete: api::complete_refusal,
-    };
+    let options = ServerOptions { limiter, workers: None, complete: api::complete_refusal };
     let server = http::serve(listener, options, move || {
         WebApp::new()
             .app_data(api.clone())
@@ -404,10 +390,7 @@ fn start_jobs(config: &Config, api: &web::Data<ApiState>, site: &web::Data<SiteS
     if let Some(settings) = settings::review_settings(config) {
         jobs.spawn(reviews::review_traffic(store.clone(), settings));
     }
-    jobs.spawn(write_uses_periodically(
-        Arc::clone(&api.keys),
-        store.clone(),
-    ));
+    jobs.spawn(write_uses_periodically(Arc::clone(&api.keys), store.clone()));
     jobs.spawn(quotas::write_periodically(Arc::clone(&api.quotas)));
     jobs
 }

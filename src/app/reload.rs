@@ -102,11 +102,7 @@ impl ReloadMeters {
         let outcome = |outcome: &'static str| metrics::counter!("nexo_config_reloads_total", "outcome" => outcome);
         let last_reload_successful = metrics::gauge!("nexo_config_last_reload_successful");
         last_reload_successful.set(1.0);
-        ReloadMeters {
-            done: outcome("done"),
-            refused: outcome("refused"),
-            last_reload_successful,
-        }
+        ReloadMeters { done: outcome("done"), refused: outcome("refused"), last_reload_successful }
     }
 
     pub fn done(&self) {
@@ -166,8 +162,7 @@ impl Reloader {
         trunks::apply_drains(&trunks, &self.store).await;
         // Nothing below can fail.
         watch.replace(trunks.clone());
-        self.dispatcher
-            .reconfigure(trunks, dispatch_settings(&config));
+        self.dispatcher.reconfigure(trunks, dispatch_settings(&config));
         self.terms.replace(&config);
         self.read_limits.set_bounds(Bounds::of(&config.server));
         self.quotas.replace(&config.quotas);
@@ -197,9 +192,7 @@ fn keep_states(dispatcher: &Dispatcher, before: &Config, after: &Config, trunks:
         let of = |config: &Config, gateway: &Gateway| {
             let carrier = config.carriers.iter().find(|c| c.name == name)?;
             let mut gateways = carrier.gateways.iter();
-            gateways
-                .find(|configured| configured.name == gateway.name)
-                .cloned()
+            gateways.find(|configured| configured.name == gateway.name).cloned()
         };
         let known = now.gateways.iter().chain(&now.test_gateways);
         let known: Vec<&Gateway> = known.collect();

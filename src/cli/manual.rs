@@ -59,9 +59,7 @@ const SECTIONS: &[(&str, &str)] = &[
 ];
 
 fn visible(command: &Command) -> impl Iterator<Item = &Command> {
-    command
-        .get_subcommands()
-        .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+    command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
 }
 
 fn write_command(command: &Command, path: &str, page: &mut Roff) {
@@ -72,10 +70,7 @@ fn write_command(command: &Command, path: &str, page: &mut Roff) {
         .filter(|argument| !argument.is_global_set() && argument.get_id() != "help")
         .map(ToString::to_string)
         .collect();
-    page.text([
-        bold(name.clone()),
-        roman(format!(" {}", arguments.join(" "))),
-    ]);
+    page.text([bold(name.clone()), roman(format!(" {}", arguments.join(" ")))]);
     let about = command.get_about().map(ToString::to_string);
     page.text([roman(about.unwrap_or_default())]);
     for sub in visible(command) {

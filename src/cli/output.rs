@@ -120,18 +120,12 @@ pub fn table<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> String
         }
     }
     let line = |cells: [&str; N]| {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
+        let padded: Vec<String> =
+            cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         padded.join("  ").trim_end().to_owned()
     };
     let mut lines = vec![line(headers)];
-    lines.extend(
-        rows.iter()
-            .map(|row| line(row.each_ref().map(String::as_str))),
-    );
+    lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
     lines.join("\n")
 }
 
@@ -158,14 +152,8 @@ mod tests {
             CommandOutput::list("keys", items, "No keys yet.", ["NAME"], row, |item| *item)
         };
         let (empty, one) = (list(&[]), list(&["a"]));
-        assert_eq!(
-            (empty.text.as_str(), empty.json.as_str()),
-            ("No keys yet.", r#"{"keys":[]}"#)
-        );
-        assert_eq!(
-            (one.text.as_str(), one.json.as_str()),
-            ("NAME\na", r#"{"keys":["a"]}"#)
-        );
+        assert_eq!((empty.text.as_str(), empty.json.as_str()), ("No keys yet.", r#"{"keys":[]}"#));
+        assert_eq!((one.text.as_str(), one.json.as_str()), ("NAME\na", r#"{"keys":["a"]}"#));
     }
 
     #[test]

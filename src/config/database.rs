@@ -98,10 +98,9 @@ fn sqlite_file(url: &str) -> Option<&str> {
 
 fn parse_url(text: &str) -> Option<String> {
     let is_file = sqlite_file(text).is_some_and(|file| !file.is_empty());
-    let is_server = ["postgres://", "postgresql://"].iter().any(|scheme| {
-        text.strip_prefix(scheme)
-            .is_some_and(|rest| !rest.is_empty())
-    });
+    let is_server = ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
     (is_file || is_server).then(|| text.to_owned())
 }
 
@@ -147,28 +146,16 @@ mod tests {
             ("sqlite://data/nexo.db", "sqlite://data/nexo.db"),
             ("sqlite:nexo.db", "sqlite:nexo.db"),
             ("postgres://nexo@db/nexo", "postgres://nexo@db/nexo"),
-            (
-                "postgres://nexo:s3cret@db:5432/nexo",
-                "postgres://nexo:********@db:5432/nexo",
-            ),
-            (
-                "postgres://nexo:s3:cr@et@db/nexo",
-                "postgres://nexo:********@db/nexo",
-            ),
-            (
-                "postgres://nexo:s3/cr?et@db/nexo",
-                "postgres://nexo:********@db/nexo",
-            ),
+            ("postgres://nexo:s3cret@db:5432/nexo", "postgres://nexo:********@db:5432/nexo"),
+            ("postgres://nexo:s3:cr@et@db/nexo", "postgres://nexo:********@db/nexo"),
+            ("postgres://nexo:s3/cr?et@db/nexo", "postgres://nexo:********@db/nexo"),
             (
                 "postgres://db/nexo?user=nexo&password=s3cret&sslmode=require",
                 "postgres://db/nexo?user=nexo&password=********&sslmode=require",
             ),
             ("nexo:s3cret@db", "********"),
         ] {
-            let database = DatabaseConfig {
-                url: url.into(),
-                list_connections: 4,
-            };
+            let database = DatabaseConfig { url: url.into(), list_connections: 4 };
             assert_eq!(database.masked_url(), shown);
             assert!(!format!("{database:?}").contains("s3"));
         }
@@ -177,10 +164,7 @@ mod tests {
     #[test]
     fn the_file_of_an_sqlite_url_is_found() {
         assert_eq!(sqlite_file("sqlite://data/nexo.db"), Some("data/nexo.db"));
-        assert_eq!(
-            sqlite_file("sqlite:///var/nexo.db?mode=rwc"),
-            Some("/var/nexo.db")
-        );
+        assert_eq!(sqlite_file("sqlite:///var/nexo.db?mode=rwc"), Some("/var/nexo.db"));
         assert_eq!(sqlite_file("sqlite:nexo.db"), Some("nexo.db"));
         assert_eq!(sqlite_file("postgres://db/nexo"), None);
     }

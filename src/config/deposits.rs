@@ -91,11 +91,7 @@ impl DepositsConfig {
             }
         }
         Ok(Self {
-            bank: (!bin.is_empty()).then_some(BankAccount {
-                bin,
-                number,
-                holder,
-            }),
+            bank: (!bin.is_empty()).then_some(BankAccount { bin, number, holder }),
             rate: VndRate::per_dollar(rate).expect("the range fits a rate"),
             minimum,
             notification_secret,

@@ -91,10 +91,7 @@ impl Config {
             Ok(text) => Some(text),
             Err(error) if file.is_none() && error.kind() == ErrorKind::NotFound => None,
             Err(source) => {
-                return Err(ConfigError::Unreadable {
-                    path: path.to_owned(),
-                    source,
-                });
+                return Err(ConfigError::Unreadable { path: path.to_owned(), source });
             }
         };
         let name = path.display().to_string();
@@ -104,13 +101,11 @@ impl Config {
     /// Whether any gateway uses, or may use, TCP or TLS.
     pub fn uses_tcp_or_tls(&self) -> bool {
         let gateways = self.carriers.iter().flat_map(|carrier| &carrier.gateways);
-        gateways
-            .map(|gateway| &gateway.uri)
-            .any(|uri| match uri.transport {
-                Some(transport) => transport.is_reliable(),
-                // NAPTR and SRV records select the transport.
-                None => uri.ip().is_none() && uri.port.is_none(),
-            })
+        gateways.map(|gateway| &gateway.uri).any(|uri| match uri.transport {
+            Some(transport) => transport.is_reliable(),
+            // NAPTR and SRV records select the transport.
+            None => uri.ip().is_none() && uri.port.is_none(),
+        })
     }
 
     /// Reads a configuration from a file's name and text, and variables.
@@ -152,19 +147,14 @@ impl Config {
             ));
         }
         let settings = reader.finish()?;
-        Ok(Loaded {
-            config,
-            effective: EffectiveConfig::new(settings),
-        })
+        Ok(Loaded { config, effective: EffectiveConfig::new(settings) })
     }
 }
 
 impl Config {
     /// Whether any carrier has a gateway. If none has, the sandbox takes the calls of live keys.
     pub fn has_gateways(&self) -> bool {
-        self.carriers
-            .iter()
-            .any(|carrier| !carrier.gateways.is_empty())
+        self.carriers.iter().any(|carrier| !carrier.gateways.is_empty())
     }
 
     /// The carriers whose numbers live keys cannot call, in the order of the numbering plan.
@@ -172,13 +162,8 @@ impl Config {
         if self.sandbox.enabled && !self.has_gateways() {
             return Vec::new();
         }
-        let configured = self
-            .carriers
-            .iter()
-            .filter(|carrier| !carrier.gateways.is_empty());
+        let configured = self.carriers.iter().filter(|carrier| !carrier.gateways.is_empty());
         let is_routed = |carrier: &Carrier| configured.clone().any(|c| c.name == carrier.name());
-        Carrier::all()
-            .filter(|carrier| !is_routed(carrier))
-            .collect()
+        Carrier::all().filter(|carrier| !is_routed(carrier)).collect()
     }
 }

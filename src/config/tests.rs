@@ -3,9 +3,7 @@
 use super::*;
 
 fn load(file: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
-    let variables = variables
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Config::from_texts(Some(("nexo.toml", file)), variables).map_err(|error| error.to_string())
 }
 
@@ -167,10 +165,7 @@ fn every_key_is_documented() {
             None => (sections, path.as_str()),
         };
         let is_documented = text.contains(&format!("`{key}`"));
-        assert!(
-            is_documented,
-            "docs/CONFIGURATION.md does not describe {path}"
-        );
+        assert!(is_documented, "docs/CONFIGURATION.md does not describe {path}");
     }
 }
 
@@ -233,10 +228,7 @@ fn a_variable_is_parsed_by_the_type_of_its_key() {
     let loaded = load(
         "",
         &[
-            (
-                "NEXO_SERVER__TRUSTED_PROXIES",
-                r#"["10.0.0.0/8", "192.0.2.1"]"#,
-            ),
+            ("NEXO_SERVER__TRUSTED_PROXIES", r#"["10.0.0.0/8", "192.0.2.1"]"#),
             ("NEXO_SERVER__CLOUDFLARE_RANGES", "[]"),
             ("NEXO_DNS__SERVERS", r#"["10.0.0.53:53"]"#),
             ("NEXO_BILLING__PRICE_USD", "0.5"),
@@ -271,14 +263,8 @@ fn a_carriers_variable_replaces_the_carriers_of_the_file() {
     assert_eq!(loaded.config.carriers[0].name, "mobifone");
     assert_eq!(loaded.config.carriers[0].gateways[1].name, "b");
     let json = loaded.effective.to_json();
-    assert_eq!(
-        json["carriers"][0]["gateways"][1]["uri"],
-        "sip:198.51.100.2"
-    );
-    assert_eq!(
-        json["sources"]["carriers[0].gateways[1].uri"],
-        "NEXO_CARRIERS"
-    );
+    assert_eq!(json["carriers"][0]["gateways"][1]["uri"], "sip:198.51.100.2");
+    assert_eq!(json["sources"]["carriers[0].gateways[1].uri"], "NEXO_CARRIERS");
     let none = load(WITH_CARRIER, &[("NEXO_CARRIERS", "[]")]).unwrap();
     assert!(none.config.carriers.is_empty());
     assert_eq!(none.effective.to_json()["carriers"], serde_json::json!([]));
@@ -307,14 +293,8 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
             "[calls.repeat]\n",
             "nexo.toml:1: calls.repeat is a table; expected an integer from 1 to 3",
         ),
-        (
-            "server = 5\n",
-            "nexo.toml:1: server is 5; expected one [server] section",
-        ),
-        (
-            "[[server]]\n",
-            "nexo.toml:1: server is a table; expected one [server] section",
-        ),
+        ("server = 5\n", "nexo.toml:1: server is 5; expected one [server] section"),
+        ("[[server]]\n", "nexo.toml:1: server is a table; expected one [server] section"),
         (
             "[carriers]\nname = \"viettel\"\n",
             "nexo.toml:1: carriers is a table; expected [[carriers]]",
@@ -362,74 +342,24 @@ fn variables_of_other_programs_are_ignored() {
 #[test]
 fn an_invalid_value_is_reported_with_the_allowed_ones() {
     for (section, key, value, expected) in [
-        (
-            "server",
-            "listen",
-            "\"localhost\"",
-            "an IP address and port",
-        ),
+        ("server", "listen", "\"localhost\"", "an IP address and port"),
         ("server", "listen", "8080", "an IP address and port"),
-        (
-            "server",
-            "public_url",
-            "\"ftp://x\"",
-            "an http or https URL",
-        ),
-        (
-            "server",
-            "public_url",
-            "\"https://x?y=1\"",
-            "an http or https URL",
-        ),
-        (
-            "server",
-            "trusted_proxies",
-            "\"10.0.0.0/8\"",
-            "a list of addresses",
-        ),
-        (
-            "server",
-            "trusted_proxies",
-            "[\"10.0.0.0/8\", 5]",
-            "a list of addresses",
-        ),
-        (
-            "server",
-            "cloudflare_ranges",
-            "[\"cloudflare\"]",
-            "[] never uses CF-Connecting-IP",
-        ),
+        ("server", "public_url", "\"ftp://x\"", "an http or https URL"),
+        ("server", "public_url", "\"https://x?y=1\"", "an http or https URL"),
+        ("server", "trusted_proxies", "\"10.0.0.0/8\"", "a list of addresses"),
+        ("server", "trusted_proxies", "[\"10.0.0.0/8\", 5]", "a list of addresses"),
+        ("server", "cloudflare_ranges", "[\"cloudflare\"]", "[] never uses CF-Connecting-IP"),
         ("server", "max_connections", "15", "from 16 to 1000000"),
-        (
-            "server",
-            "max_connections_per_address",
-            "0",
-            "from 1 to 1000000",
-        ),
-        (
-            "dns",
-            "servers",
-            "[\"10.0.0.53\"]",
-            "a list of IP addresses and ports",
-        ),
+        ("server", "max_connections_per_address", "0", "from 1 to 1000000"),
+        ("dns", "servers", "[\"10.0.0.53\"]", "a list of IP addresses and ports"),
         ("metrics", "listen", "\":9464\"", "an IP address and port"),
         ("cluster", "node", "\"a b\"", "empty, or at most 64"),
         ("billing", "price_usd", "0.022", "a quoted amount"),
         ("billing", "price_usd", "\"0\"", "more than zero"),
         ("billing", "price_usd", "\"-1\"", "more than zero"),
-        (
-            "billing",
-            "price_usd",
-            "\"0.0000001\"",
-            "at most six decimals",
-        ),
+        ("billing", "price_usd", "\"0.0000001\"", "at most six decimals"),
         ("billing", "signup_free_otps", "-1", "from 0 to 1000"),
-        (
-            "billing",
-            "refund",
-            "\"always\"",
-            r#""carrier" or "never" or "undelivered""#,
-        ),
+        ("billing", "refund", "\"always\"", r#""carrier" or "never" or "undelivered""#),
         ("calls", "language", "\"fr\"", r#""vi" or "en""#),
         ("calls", "repeat", "0", "from 1 to 3"),
         ("calls", "repeat", "4", "from 1 to 3"),
@@ -446,18 +376,8 @@ fn an_invalid_value_is_reported_with_the_allowed_ones() {
         ("sip", "rtp_ports", "\"20001-20000\"", "two ports"),
         ("sip", "rtp_ports", "\"80-90\"", "two ports"),
         ("sip", "rtp_ports", "\"65000-65536\"", "two ports"),
-        (
-            "sip",
-            "public_ip",
-            "\"0.0.0.0\"",
-            "empty, or the IP address",
-        ),
-        (
-            "sip",
-            "public_ip",
-            "\"example.com\"",
-            "empty, or the IP address",
-        ),
+        ("sip", "public_ip", "\"0.0.0.0\"", "empty, or the IP address"),
+        ("sip", "public_ip", "\"example.com\"", "empty, or the IP address"),
         ("webhooks", "timeout_ms", "0", "from 1 to"),
         ("webhooks", "allow_http", "\"yes\"", "true or false"),
         ("sandbox", "loss_percent", "101", "from 0 to 100"),
@@ -564,22 +484,10 @@ fn duplicate_carriers_and_gateways_are_rejected() {
 
 #[test]
 fn gateway_and_dispatch_timeouts_are_independent() {
-    let calls = load("[calls]\ngateway_timeout_ms = 5000\n", &[])
-        .unwrap()
-        .config
-        .calls;
-    assert_eq!(
-        (calls.gateway_timeout_ms, calls.dispatch_timeout_ms),
-        (5000, 4000)
-    );
-    let calls = load("[calls]\ndispatch_timeout_ms = 1000\n", &[])
-        .unwrap()
-        .config
-        .calls;
-    assert_eq!(
-        (calls.gateway_timeout_ms, calls.dispatch_timeout_ms),
-        (2000, 1000)
-    );
+    let calls = load("[calls]\ngateway_timeout_ms = 5000\n", &[]).unwrap().config.calls;
+    assert_eq!((calls.gateway_timeout_ms, calls.dispatch_timeout_ms), (5000, 4000));
+    let calls = load("[calls]\ndispatch_timeout_ms = 1000\n", &[]).unwrap().config.calls;
+    assert_eq!((calls.gateway_timeout_ms, calls.dispatch_timeout_ms), (2000, 1000));
 }
 
 #[test]
@@ -609,10 +517,7 @@ fn no_secret_is_ever_shown() {
     assert!(!format!("{loaded:?}").contains("s3cret"));
     for bad in ["s3cret@db", "mysql://nexo:s3cret@db/nexo"] {
         let message = error("", &[("NEXO_DATABASE__URL", bad)]);
-        assert!(
-            message.contains("expected sqlite://FILE or postgres://"),
-            "{message}"
-        );
+        assert!(message.contains("expected sqlite://FILE or postgres://"), "{message}");
         assert!(!message.contains("s3cret"), "{message}");
     }
     let number = WITH_CARRIER.replace("  uri", "  password = 53123\n  uri");
@@ -623,10 +528,7 @@ fn no_secret_is_ever_shown() {
 fn invalid_toml_is_reported_with_its_line() {
     let message = error("[server]\nlisten = \n", &[]);
     assert!(message.starts_with("nexo.toml:2: "), "{message}");
-    let message = error(
-        "[server]\nlisten = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:2\"\n",
-        &[],
-    );
+    let message = error("[server]\nlisten = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:2\"\n", &[]);
     assert!(message.starts_with("nexo.toml:3: "), "{message}");
 }
 
@@ -634,10 +536,7 @@ fn invalid_toml_is_reported_with_its_line() {
 fn a_named_file_must_exist() {
     let error = Config::load(Some(Path::new("/nowhere/nexo.toml")), []).unwrap_err();
     let message = error.to_string();
-    assert!(
-        message.starts_with("cannot read /nowhere/nexo.toml: "),
-        "{message}"
-    );
+    assert!(message.starts_with("cannot read /nowhere/nexo.toml: "), "{message}");
 }
 
 #[test]
@@ -653,10 +552,7 @@ fn the_printed_configuration_can_be_loaded_again() {
         json.as_object_mut().unwrap().remove("sources").unwrap();
         json
     };
-    assert_eq!(
-        strip(again.effective.to_json()),
-        strip(loaded.effective.to_json())
-    );
+    assert_eq!(strip(again.effective.to_json()), strip(loaded.effective.to_json()));
 }
 
 #[test]
@@ -671,14 +567,8 @@ fn a_call_is_long_enough_for_ringing_and_one_reading() {
     }
     let error = load("[calls]\nring_timeout_seconds = 40\ndigit_gap_ms = 2000").unwrap_err();
     let error = error.to_string();
-    assert!(
-        error.contains("nexo.toml") && error.contains("calls.digit_gap_ms"),
-        "{error}"
-    );
-    assert!(
-        error.contains("a shorter ring_timeout_seconds (now 40)"),
-        "{error}"
-    );
+    assert!(error.contains("nexo.toml") && error.contains("calls.digit_gap_ms"), "{error}");
+    assert!(error.contains("a shorter ring_timeout_seconds (now 40)"), "{error}");
 }
 
 #[test]
@@ -688,10 +578,7 @@ fn a_bank_account_is_complete_and_its_secret_is_hidden() {
     let text = format!("[deposits]\nbank_bin = \"970436\"\n{account}{secret}");
     let loaded = load(&text, &[]).unwrap();
     let bank = loaded.config.deposits.bank.as_ref().unwrap();
-    assert_eq!(
-        (bank.bin.as_str(), bank.number.as_str()),
-        ("970436", "0123456789")
-    );
+    assert_eq!((bank.bin.as_str(), bank.number.as_str()), ("970436", "0123456789"));
     assert!(loaded.config.deposits.notification_secret.is_some());
     assert_eq!(loaded.config.deposits.rate.get(), 26_000);
     let shown = loaded.effective.to_toml();
@@ -714,10 +601,7 @@ fn a_bank_account_is_complete_and_its_secret_is_hidden() {
 
 #[test]
 fn reviews_have_limits_and_can_be_off() {
-    let off = load("[reviews]\nwindow_seconds = 0\n", &[])
-        .unwrap()
-        .config
-        .reviews;
+    let off = load("[reviews]\nwindow_seconds = 0\n", &[]).unwrap().config.reviews;
     assert!(off.window.is_zero());
     let given = load("[reviews]\nleast_otps = 7\njump_times = 3\n", &[]).unwrap();
     let limits = given.config.reviews.limits;

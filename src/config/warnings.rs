@@ -118,11 +118,7 @@ mod tests {
             ("http://nexo.internal", false),
         ] {
             let warnings = warnings(&format!("[server]\npublic_url = \"{url}\"\n"));
-            assert_eq!(
-                warnings.len(),
-                usize::from(is_warned),
-                "{url}: {warnings:?}"
-            );
+            assert_eq!(warnings.len(), usize::from(is_warned), "{url}: {warnings:?}");
         }
         assert_eq!(warnings(""), Vec::<String>::new());
     }
@@ -131,11 +127,7 @@ mod tests {
     fn srtp_keys_in_clear_text_are_warned_about() {
         for (uri, srtp, transport) in [
             ("sip:203.0.113.10", true, Some("over UDP")),
-            (
-                "sip:203.0.113.10:5060;transport=udp",
-                true,
-                Some("over UDP"),
-            ),
+            ("sip:203.0.113.10:5060;transport=udp", true, Some("over UDP")),
             ("sip:sbc.example.com:5060", true, Some("over UDP")),
             ("sip:sbc.example.com;transport=tcp", true, Some("over TCP")),
             ("sip:sbc.example.com", true, Some("that DNS selects")),

@@ -51,11 +51,7 @@ impl TopUps {
             providers.push(Arc::new(BankTransfer::new(account.clone())));
         }
         providers.push(Arc::new(ByHand));
-        TopUps {
-            providers,
-            rate: config.rate,
-            minimum: config.minimum,
-        }
+        TopUps { providers, rate: config.rate, minimum: config.minimum }
     }
 
     /// The names of the methods.
@@ -78,10 +74,7 @@ impl TopUps {
         if amount < minimum || amount > MAX_TOP_UP {
             return Err(TopUpError::Amount { minimum });
         }
-        let vnd = self
-            .rate
-            .vnd(amount)
-            .ok_or(TopUpError::Amount { minimum })?;
+        let vnd = self.rate.vnd(amount).ok_or(TopUpError::Amount { minimum })?;
         let mut random = [0; 8];
         rand::rng().fill_bytes(&mut random);
         let named = self.names().find(|name| *name == provider);

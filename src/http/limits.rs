@@ -46,10 +46,7 @@ impl ConnectionLimits {
         let available = files.saturating_sub(RESERVED_FILES) / 2;
         let available = u32::try_from(available).unwrap_or(u32::MAX);
         let total = self.total.min(available).max(MIN_CONNECTIONS);
-        ConnectionLimits {
-            total,
-            per_address: self.per_address.min(total / ADDRESS_SHARE),
-        }
+        ConnectionLimits { total, per_address: self.per_address.min(total / ADDRESS_SHARE) }
     }
 }
 
@@ -106,12 +103,7 @@ impl ConnectionLimiter {
     pub fn new(limits: ConnectionLimits, exempt: Vec<IpNet>) -> ConnectionLimiter {
         ConnectionLimiter(Arc::new(Shared {
             exempt,
-            state: Mutex::new(State {
-                limits,
-                open: 0,
-                refused: 0,
-                by_address: HashMap::new(),
-            }),
+            state: Mutex::new(State { limits, open: 0, refused: 0, by_address: HashMap::new() }),
             meters: None,
         }))
     }
@@ -148,9 +140,8 @@ impl ConnectionLimiter {
         let address = (!is_exempt).then(|| network(peer));
         let mut state = self.0.state.lock();
         let limits = state.limits;
-        let used = address.map_or(0, |address| {
-            state.by_address.get(&address).copied().unwrap_or(0)
-        });
+        let used =
+            address.map_or(0, |address| state.by_address.get(&address).copied().unwrap_or(0));
         let reason = match () {
             () if address.is_some() && used >= limits.per_address => Reason::Address,
             () if state.open >= limits.total => Reason::Total,
@@ -172,11 +163,7 @@ impl ConnectionLimiter {
                 Reason::Address => meters.refused_by_address.increment(1),
             }
         }
-        Err(Refusal {
-            reason,
-            has_answer,
-            shared: Arc::clone(&self.0),
-        })
+        Err(Refusal { reason, has_answer, shared: Arc::clone(&self.0) })
     }
 }
 
@@ -225,10 +212,7 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const LIMITS: ConnectionLimits = ConnectionLimits {
-        total: 5,
-        per_address: 2,
-    };
+    const LIMITS: ConnectionLimits = ConnectionLimits { total: 5, per_address: 2 };
 
     fn limiter() -> ConnectionLimiter {
         ConnectionLimiter::new(LIMITS, vec!["127.0.0.0/8".parse().unwrap()])
@@ -262,9 +246,7 @@ mod tests {
     #[test]
     fn a_trusted_proxy_has_only_the_limit_of_all_connections() {
         let limiter = limiter();
-        let held: Vec<_> = (0..5)
-            .map(|_| admit(&limiter, "127.0.0.1").unwrap())
-            .collect();
+        let held: Vec<_> = (0..5).map(|_| admit(&limiter, "127.0.0.1").unwrap()).collect();
         assert_eq!(admit(&limiter, "127.0.0.1").err(), Some(Reason::Total));
         assert_eq!(admit(&limiter, "192.0.2.1").err(), Some(Reason::Total));
         drop(held);
@@ -289,19 +271,13 @@ mod tests {
     fn new_limits_apply_to_new_connections() {
         let limiter = limiter();
         let _held = [0, 1].map(|_| admit(&limiter, "192.0.2.1").unwrap());
-        limiter.set_limits(ConnectionLimits {
-            per_address: 3,
-            ..LIMITS
-        });
+        limiter.set_limits(ConnectionLimits { per_address: 3, ..LIMITS });
         assert!(admit(&limiter, "192.0.2.1").is_ok());
     }
 
     #[test]
     fn connections_leave_files_to_the_rest_of_the_process() {
-        let configured = ConnectionLimits {
-            total: 10_000,
-            per_address: 500,
-        };
+        let configured = ConnectionLimits { total: 10_000, per_address: 500 };
         for (files, total, per_address) in [
             (0, 16, 4),
             (256, 16, 4),

@@ -25,9 +25,8 @@ pub async fn derive_methods<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let method = request.method().clone();
     if method == Method::OPTIONS && request.path() == "*" {
-        let answer = HttpResponse::NoContent()
-            .insert_header((ALLOW, "GET, HEAD, POST, OPTIONS"))
-            .finish();
+        let answer =
+            HttpResponse::NoContent().insert_header((ALLOW, "GET, HEAD, POST, OPTIONS")).finish();
         return Ok(request.into_response(answer));
     }
     if method == Method::HEAD {

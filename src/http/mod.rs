@@ -60,11 +60,7 @@ where
     <S::Service as Service<Request>>::Future: 'static,
     B: MessageBody + 'static,
 {
-    let ServerOptions {
-        limiter,
-        workers,
-        complete,
-    } = options;
+    let ServerOptions { limiter, workers, complete } = options;
     let address = listener.local_addr()?;
     let mut server = Server::build();
     if let Some(workers) = workers {

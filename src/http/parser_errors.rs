@@ -43,11 +43,7 @@ pub struct ErrorCompleter<S> {
 
 impl<S> ErrorCompleter<S> {
     pub fn new(stream: S, complete: Complete) -> ErrorCompleter<S> {
-        ErrorCompleter {
-            stream,
-            complete,
-            refusal: None,
-        }
+        ErrorCompleter { stream, complete, refusal: None }
     }
 
     pub fn stream(&self) -> &S {
@@ -60,9 +56,7 @@ fn refused_status(written: &[u8]) -> Option<StatusCode> {
     if written.len() > MAX_REFUSAL_LENGTH || !written.starts_with(b"HTTP/1.") {
         return None;
     }
-    let head = std::str::from_utf8(written)
-        .ok()?
-        .strip_suffix("\r\n\r\n")?;
+    let head = std::str::from_utf8(written).ok()?.strip_suffix("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?;
     let status = StatusCode::from_bytes(status.as_bytes()).ok()?;
@@ -176,10 +170,7 @@ mod tests {
 
     #[test]
     fn only_a_bare_refusal_is_recognised() {
-        assert_eq!(
-            refused_status(BARE.as_bytes()),
-            Some(StatusCode::BAD_REQUEST)
-        );
+        assert_eq!(refused_status(BARE.as_bytes()), Some(StatusCode::BAD_REQUEST));
         for other in [
             "",
             "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n",
@@ -205,10 +196,7 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(7);
         let mut connection = ErrorCompleter::new(ours, complete);
         let writing = tokio::spawn(async move {
-            connection
-                .write_all(b"HTTP/1.1 200 OK\r\n\r\n")
-                .await
-                .unwrap();
+            connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
             connection.write_all(BARE.as_bytes()).await.unwrap();
             connection.shutdown().await.unwrap();
         });

@@ -88,9 +88,7 @@ struct Timer(Option<Pin<Box<Sleep>>>);
 impl Timer {
     /// Whether `deadline` has passed. Otherwise wakes the task then.
     fn has_passed(&mut self, deadline: Instant, cx: &mut Context<'_>) -> bool {
-        let timer = self
-            .0
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }

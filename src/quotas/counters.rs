@@ -10,11 +10,8 @@ use nexo_entities::store::accounts::quotas::QuotaDelta;
 use nexo_entities::store::{Store, StoreError};
 
 /// The kinds that are counted in memory, because requests of programs take from them.
-pub const IN_MEMORY: [QuotaKind; 3] = [
-    QuotaKind::TestOtps,
-    QuotaKind::Exports,
-    QuotaKind::StoredRefusals,
-];
+pub const IN_MEMORY: [QuotaKind; 3] =
+    [QuotaKind::TestOtps, QuotaKind::Exports, QuotaKind::StoredRefusals];
 
 /// How many counts one transaction writes.
 const MAX_WRITTEN: usize = 500;
@@ -33,10 +30,7 @@ impl Count {
         match self.usage.day == day_of(at_ms) {
             true => self,
             // What was not written of the past day no longer matters.
-            false => Count {
-                usage: self.usage.on(at_ms),
-                unwritten: 0,
-            },
+            false => Count { usage: self.usage.on(at_ms), unwritten: 0 },
         }
     }
 }
@@ -52,10 +46,7 @@ impl Counters {
     /// Sets what the database holds for an account.
     pub fn set(&self, kind: QuotaKind, account: AccountId, day: i64, used: i64) {
         let usage = Usage { day, used };
-        let count = Count {
-            usage,
-            unwritten: 0,
-        };
+        let count = Count { usage, unwritten: 0 };
         self.counts.insert((kind, account), count);
     }
 
@@ -102,8 +93,7 @@ impl Counters {
 
     /// Removes counts of past days.
     pub fn remove_past(&self, at_ms: i64) {
-        self.counts
-            .retain(|_, count| count.usage.day == day_of(at_ms));
+        self.counts.retain(|_, count| count.usage.day == day_of(at_ms));
     }
 
     /// Adds what is not in the database to it, and takes over what other nodes added there.
@@ -176,12 +166,7 @@ mod tests {
         for _ in 0..3 {
             counters.take(KIND, account(), Some(10), NOON).unwrap();
         }
-        let delta = QuotaDelta {
-            kind: KIND,
-            account: account(),
-            day: day_of(NOON),
-            count: 3,
-        };
+        let delta = QuotaDelta { kind: KIND, account: account(), day: day_of(NOON), count: 3 };
         // One more during the write; the other node had added 5.
         counters.take(KIND, account(), Some(10), NOON).unwrap();
         counters.written(&delta, 8);

@@ -97,9 +97,7 @@ impl Quotas {
     /// Those of the database; the limits in force stay.
     pub async fn reload_own_limits(&self) -> Result<(), StoreError> {
         let own = self.store.accounts().account_quotas(None).await?;
-        let own = own
-            .into_iter()
-            .map(|quota| ((quota.account, quota.kind), quota.per_day));
+        let own = own.into_iter().map(|quota| ((quota.account, quota.kind), quota.per_day));
         self.own_limits.store(Arc::new(own.collect()));
         Ok(())
     }
@@ -121,8 +119,7 @@ impl Quotas {
     /// # Errors
     /// [`Conflict::QuotaExceeded`], or the database's.
     pub async fn take(&self, kind: QuotaKind, account: AccountId) -> Result<(), StoreError> {
-        self.take_from(kind, &account.to_string(), self.limit(kind, account))
-            .await
+        self.take_from(kind, &account.to_string(), self.limit(kind, account)).await
     }
 
     /// Counts as many of `count` actions of an account as its limit allows, in the database, and returns their
@@ -137,13 +134,7 @@ impl Quotas {
         count: u32,
     ) -> Result<u32, StoreError> {
         let (subject, limit, at_ms) = (account.to_string(), self.limit(kind, account), unix_ms());
-        let take = QuotaTake {
-            kind,
-            subject: &subject,
-            count,
-            limit,
-            at_ms,
-        };
+        let take = QuotaTake { kind, subject: &subject, count, limit, at_ms };
         match (self.store.accounts().take_quota_up_to(take).await?, limit) {
             (0, Some(limit)) if count > 0 => {
                 let exceeded = QuotaExceeded::of_day(kind, limit, at_ms);
@@ -166,13 +157,8 @@ impl Quotas {
         if count == 0 {
             return Ok(());
         }
-        let taken = QuotaTake {
-            kind,
-            subject: &account.to_string(),
-            count,
-            limit: None,
-            at_ms: unix_ms(),
-        };
+        let taken =
+            QuotaTake { kind, subject: &account.to_string(), count, limit: None, at_ms: unix_ms() };
         self.store.accounts().give_back_quota(taken).await
     }
 
@@ -197,8 +183,7 @@ impl Quotas {
     ) -> Result<(), StoreError> {
         let kind = QuotaKind::PasswordResets;
         let subject = format!("{account} {}", client_network(address));
-        self.take_from(kind, &subject, self.limits.load().of(kind))
-            .await
+        self.take_from(kind, &subject, self.limits.load().of(kind)).await
     }
 
     /// Counts an e-mail to a mailbox. Only a hash of the mailbox is stored.
@@ -208,8 +193,7 @@ impl Quotas {
     pub async fn take_email(&self, to: &str) -> Result<(), StoreError> {
         let kind = QuotaKind::Emails;
         let mailbox = hex::encode(Sha256::digest(person(to).as_bytes()));
-        self.take_from(kind, &mailbox, self.limits.load().of(kind))
-            .await
+        self.take_from(kind, &mailbox, self.limits.load().of(kind)).await
     }
 
     async fn take_from(
@@ -218,13 +202,7 @@ impl Quotas {
         subject: &str,
         limit: Option<u32>,
     ) -> Result<(), StoreError> {
-        let take = QuotaTake {
-            kind,
-            subject,
-            count: 1,
-            limit,
-            at_ms: unix_ms(),
-        };
+        let take = QuotaTake { kind, subject, count: 1, limit, at_ms: unix_ms() };
         let taken = self.store.accounts().take_quota(take).await;
         if let Err(StoreError::Conflict(Conflict::QuotaExceeded(exceeded))) = &taken {
             refused(*exceeded);
@@ -333,11 +311,7 @@ fn register_meters() {
     for quota in kinds.into_iter().chain(rates::NAMES) {
         refusals(quota).increment(0);
     }
-    for credit in [
-        FreeCredit::Granted,
-        FreeCredit::MailboxHadOne,
-        FreeCredit::DailyLimitReached,
-    ] {
+    for credit in [FreeCredit::Granted, FreeCredit::MailboxHadOne, FreeCredit::DailyLimitReached] {
         free_credits(outcome(credit)).increment(0);
     }
 }

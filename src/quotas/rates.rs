@@ -26,11 +26,7 @@ pub struct Rate {
 impl Rate {
     fn new(name: &'static str, per_minute: u32) -> Rate {
         let quota = NonZeroU32::new(per_minute).map(Quota::per_minute);
-        Rate {
-            name,
-            per_minute,
-            limiter: quota.map(RateLimiter::keyed),
-        }
+        Rate { name, per_minute, limiter: quota.map(RateLimiter::keyed) }
     }
 
     /// Counts one action.
@@ -97,14 +93,8 @@ mod tests {
             rate.take(one).unwrap();
         }
         let exceeded = rate.take(one).unwrap_err();
-        assert_eq!(
-            (exceeded.quota, exceeded.limit),
-            ("test_events_per_minute", 6)
-        );
-        assert!(
-            (1..=10).contains(&exceeded.retry_after_seconds),
-            "{exceeded:?}"
-        );
+        assert_eq!((exceeded.quota, exceeded.limit), ("test_events_per_minute", 6));
+        assert!((1..=10).contains(&exceeded.retry_after_seconds), "{exceeded:?}");
         rate.take(other).unwrap();
         let unlimited = Rate::new("test_events_per_minute", 0);
         for _ in 0..1_000 {

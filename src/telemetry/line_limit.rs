@@ -43,18 +43,12 @@ struct Window {
 impl LineLimit {
     /// A filter; errors of client connections are shown only if `shows_connections`.
     pub fn new(shows_connections: bool) -> LineLimit {
-        LineLimit {
-            shows_connections,
-            windows: DashMap::new(),
-        }
+        LineLimit { shows_connections, windows: DashMap::new() }
     }
 
     /// Whether the call site may write a line at this time.
     fn admits(&self, site: Identifier, now: Instant) -> bool {
-        let mut window = self.windows.entry(site).or_insert(Window {
-            since: now,
-            lines: 0,
-        });
+        let mut window = self.windows.entry(site).or_insert(Window { since: now, lines: 0 });
         if now.duration_since(window.since) >= WINDOW {
             window.since = now;
             window.lines = 0;

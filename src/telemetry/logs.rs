@@ -37,9 +37,7 @@ pub fn start(config: &Config) -> anyhow::Result<TelemetryGuard> {
         return Ok(TelemetryGuard { traces: None });
     };
     install(vec![logs, traces::layer(&provider).boxed()]);
-    Ok(TelemetryGuard {
-        traces: Some(provider),
-    })
+    Ok(TelemetryGuard { traces: Some(provider) })
 }
 
 impl TelemetryGuard {
@@ -60,9 +58,7 @@ fn logs(config: &LogsConfig) -> Box<dyn Layer<Registry> + Send + Sync> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let filter = filter.and(LineLimit::new(shows_connections()));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     match config.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
         LogFormat::Pretty => lines.pretty().with_filter(filter).boxed(),

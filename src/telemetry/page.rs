@@ -20,10 +20,7 @@ use crate::trunks::status::{CarrierStatus, Status};
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Prometheus and operators need few connections.
-const CONNECTIONS: ConnectionLimits = ConnectionLimits {
-    total: 64,
-    per_address: 32,
-};
+const CONNECTIONS: ConnectionLimits = ConnectionLimits { total: 64, per_address: 32 };
 
 /// The state of `/metrics`.
 struct Page {
@@ -88,8 +85,5 @@ async fn trunks_page(dispatcher: web::Data<Dispatcher>) -> HttpResponse {
     let carriers = dispatcher.carriers.iter();
     let carriers =
         carriers.map(|route| CarrierStatus::of(&route.trunk.current(), Some(&route.admission)));
-    HttpResponse::Ok().json(Status {
-        running: true,
-        carriers: carriers.collect(),
-    })
+    HttpResponse::Ok().json(Status { running: true, carriers: carriers.collect() })
 }

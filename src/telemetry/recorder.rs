@@ -7,36 +7,28 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 const LATENCY_SECONDS: &[f64] = &[
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
 ];
-const BATCH: &[f64] = &[
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0,
-];
+const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0];
 /// Messages take microseconds; longer ones delay the others.
 const HANDLING_SECONDS: &[f64] = &[
     0.000_001, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5,
     1.0, 5.0,
 ];
 /// Carriers ring after one or more seconds.
-const DIALING_SECONDS: &[f64] = &[
-    0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0,
-];
+const DIALING_SECONDS: &[f64] =
+    &[0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0];
 /// A code read twice takes about 20 s; the longest call a minute.
-const CALL_SECONDS: &[f64] = &[
-    1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 18.0, 20.0, 25.0, 30.0, 40.0, 60.0,
-];
+const CALL_SECONDS: &[f64] =
+    &[1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 18.0, 20.0, 25.0, 30.0, 40.0, 60.0];
 /// Loss up to 1 % is inaudible; from 5 % digits are lost.
-const LOSS_RATIO: &[f64] = &[
-    0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0,
-];
+const LOSS_RATIO: &[f64] = &[0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0];
 /// Jitter buffers hold about 60 ms.
-const JITTER_SECONDS: &[f64] = &[
-    0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2,
-];
+const JITTER_SECONDS: &[f64] =
+    &[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2];
 /// Mean opinion score (ITU-T G.107): at 4.3 nearly all users are satisfied, below 3.1 nearly all are not.
 const OPINION_SCORE: &[f64] = &[1.5, 2.0, 2.6, 3.1, 3.6, 3.8, 4.0, 4.1, 4.2, 4.3, 4.4];
 /// A tick is due each millisecond, a packet each 20 ms.
-const LATENESS_SECONDS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1,
-];
+const LATENESS_SECONDS: &[f64] =
+    &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
 
 /// The buckets of one metric.
 const BUCKETS: &[(&str, &[f64])] = &[
@@ -62,9 +54,7 @@ pub fn install_recorder() -> anyhow::Result<PrometheusHandle> {
     for (name, buckets) in BUCKETS {
         builder = builder.set_buckets_for_metric(Matcher::Full((*name).into()), buckets)?;
     }
-    let handle = builder
-        .install_recorder()
-        .context("installing the metrics recorder failed")?;
+    let handle = builder.install_recorder().context("installing the metrics recorder failed")?;
     describe();
     register_rare_counters();
     Ok(handle)
@@ -90,35 +80,20 @@ const COUNTERS: &[(&str, &str)] = &[
         "nexo_exports_stalled_total",
         "CSV exports ended because the client took nothing and another export needed the place.",
     ),
-    (
-        "nexo_http_requests_total",
-        "HTTP requests by route and status.",
-    ),
-    (
-        "nexo_http_parse_errors_total",
-        "Requests that the HTTP parser refused, by status.",
-    ),
+    ("nexo_http_requests_total", "HTTP requests by route and status."),
+    ("nexo_http_parse_errors_total", "Requests that the HTTP parser refused, by status."),
     (
         "nexo_log_lines_suppressed_total",
         "Warnings and errors that were not logged because the same line was written too often.",
     ),
-    (
-        "nexo_otp_requests_total",
-        "OTP requests, by carrier and answer.",
-    ),
-    (
-        "nexo_otps_total",
-        "OTPs in a final state, by carrier and outcome.",
-    ),
+    ("nexo_otp_requests_total", "OTP requests, by carrier and answer."),
+    ("nexo_otps_total", "OTPs in a final state, by carrier and outcome."),
     ("nexo_otp_refunds_total", "OTPs refunded, by carrier."),
     (
         "nexo_phone_window_rejections_total",
         "OTPs refused because the phone was called less than 30 s ago.",
     ),
-    (
-        "nexo_bank_notifications_total",
-        "Bank notifications, by outcome.",
-    ),
+    ("nexo_bank_notifications_total", "Bank notifications, by outcome."),
     ("nexo_mail_total", "E-mails, by whether they were sent."),
     (
         "nexo_http_connections_refused_total",
@@ -132,56 +107,26 @@ const COUNTERS: &[(&str, &str)] = &[
         "nexo_shortages_total",
         "Operations postponed because this host lacked a resource, by part and resource.",
     ),
-    (
-        "nexo_low_balance_notices_total",
-        "Low-balance notices sent to accounts.",
-    ),
+    ("nexo_low_balance_notices_total", "Low-balance notices sent to accounts."),
     (
         "nexo_reviews_opened_total",
         "Reviews of suspicious bursts opened for operators, by suspicion.",
     ),
     ("nexo_ledger_debits_total", "Debits posted."),
-    (
-        "nexo_ledger_debits_refused_total",
-        "Debits refused, by reason; nothing was charged.",
-    ),
+    ("nexo_ledger_debits_refused_total", "Debits refused, by reason; nothing was charged."),
     ("nexo_ledger_refunds_total", "Refunds posted."),
-    (
-        "nexo_ledger_debited_microdollars_total",
-        "Sum of debits in millionths of a US dollar.",
-    ),
-    (
-        "nexo_ledger_refunded_microdollars_total",
-        "Sum of refunds in millionths of a US dollar.",
-    ),
-    (
-        "nexo_ledger_commit_retries_total",
-        "Commits retried because of a concurrent writer.",
-    ),
-    (
-        "nexo_webhook_attempts_total",
-        "Webhook attempts, by outcome.",
-    ),
-    (
-        "nexo_node_renewals_failed_total",
-        "Failed renewals of the lease; each is retried.",
-    ),
+    ("nexo_ledger_debited_microdollars_total", "Sum of debits in millionths of a US dollar."),
+    ("nexo_ledger_refunded_microdollars_total", "Sum of refunds in millionths of a US dollar."),
+    ("nexo_ledger_commit_retries_total", "Commits retried because of a concurrent writer."),
+    ("nexo_webhook_attempts_total", "Webhook attempts, by outcome."),
+    ("nexo_node_renewals_failed_total", "Failed renewals of the lease; each is retried."),
     (
         "nexo_node_lease_lost_total",
         "Times this node found that another node had taken over its deliveries.",
     ),
-    (
-        "nexo_node_takeovers_total",
-        "Takeovers of dead nodes by this node.",
-    ),
-    (
-        "nexo_node_taken_deliveries_total",
-        "Deliveries of dead nodes that this node settled.",
-    ),
-    (
-        "nexo_masked_phones_total",
-        "Deliveries whose phone was masked after the retention period.",
-    ),
+    ("nexo_node_takeovers_total", "Takeovers of dead nodes by this node."),
+    ("nexo_node_taken_deliveries_total", "Deliveries of dead nodes that this node settled."),
+    ("nexo_masked_phones_total", "Deliveries whose phone was masked after the retention period."),
     (
         "nexo_deleted_test_records_total",
         "OTPs of test keys and test events deleted after the retention period.",
@@ -194,56 +139,23 @@ const COUNTERS: &[(&str, &str)] = &[
         "nexo_free_credits_total",
         "New accounts, by whether they received free credit: granted, mailbox_had_one, daily_limit or not_offered.",
     ),
-    (
-        "nexo_actor_restarts_total",
-        "Actors restarted after a panic or a freeze.",
-    ),
-    (
-        "nexo_config_reloads_total",
-        "Reloads of the configuration on SIGHUP, by outcome.",
-    ),
-    (
-        "nexo_idempotent_replays_total",
-        "Answers replayed for requests with an idempotency key.",
-    ),
-    (
-        "nexo_reaped_deliveries_total",
-        "Deliveries settled because no saga was working on them.",
-    ),
-    (
-        "nexo_sip_framing_errors_total",
-        "SIP connections closed because of malformed data.",
-    ),
-    (
-        "nexo_sip_connections_refused_total",
-        "SIP connections refused from addresses of no gateway.",
-    ),
-    (
-        "nexo_internal_errors_total",
-        "Internal errors; any of them should raise an alert.",
-    ),
+    ("nexo_actor_restarts_total", "Actors restarted after a panic or a freeze."),
+    ("nexo_config_reloads_total", "Reloads of the configuration on SIGHUP, by outcome."),
+    ("nexo_idempotent_replays_total", "Answers replayed for requests with an idempotency key."),
+    ("nexo_reaped_deliveries_total", "Deliveries settled because no saga was working on them."),
+    ("nexo_sip_framing_errors_total", "SIP connections closed because of malformed data."),
+    ("nexo_sip_connections_refused_total", "SIP connections refused from addresses of no gateway."),
+    ("nexo_internal_errors_total", "Internal errors; any of them should raise an alert."),
 ];
 
 const GAUGES: &[(&str, &str)] = &[
     ("nexo_calls_in_progress", "Calls placed and not ended."),
-    (
-        "nexo_reviews_open",
-        "Reviews without an operator's decision.",
-    ),
+    ("nexo_reviews_open", "Reviews without an operator's decision."),
     ("nexo_channels_used", "Channels in use, by carrier."),
     ("nexo_channels_limit", "Channel limit, by carrier."),
-    (
-        "nexo_gateway_up",
-        "Whether a gateway is used for calls, by carrier and gateway.",
-    ),
-    (
-        "nexo_gateway_registered",
-        "Whether we are registered with a gateway that requires it.",
-    ),
-    (
-        "nexo_gateway_round_trip_seconds",
-        "Round trip of the last probe of a gateway.",
-    ),
+    ("nexo_gateway_up", "Whether a gateway is used for calls, by carrier and gateway."),
+    ("nexo_gateway_registered", "Whether we are registered with a gateway that requires it."),
+    ("nexo_gateway_round_trip_seconds", "Round trip of the last probe of a gateway."),
     (
         "nexo_ledger_waiting_postings",
         "Debits and settlements waiting for a commit, by wallet actor.",
@@ -257,90 +169,48 @@ const GAUGES: &[(&str, &str)] = &[
         "Open accounts that can pay for an OTP (funded), or have paid and no longer can (out_of_funds).",
     ),
     ("nexo_price_usd", "Price of an OTP in US dollars."),
-    (
-        "nexo_webhook_backlog",
-        "Webhook attempts waiting to be sent.",
-    ),
+    ("nexo_webhook_backlog", "Webhook attempts waiting to be sent."),
     (
         "nexo_webhook_oldest_seconds",
         "Age of the oldest waiting webhook attempt, without paused endpoints.",
     ),
     ("nexo_webhooks_in_flight", "Webhook POSTs in progress."),
-    (
-        "nexo_node_lease_valid",
-        "Whether this node may accept OTPs and dial.",
-    ),
+    ("nexo_node_lease_valid", "Whether this node may accept OTPs and dial."),
     (
         "nexo_node_lease_seconds",
         "Time until the lease ends unless it is renewed; 0 on SQLite, where it never ends.",
     ),
     ("nexo_node_epoch", "Current epoch of this node."),
-    (
-        "nexo_masking_last_run_timestamp_seconds",
-        "Time of the last masking run.",
-    ),
+    ("nexo_masking_last_run_timestamp_seconds", "Time of the last masking run."),
     (
         "nexo_retention_last_run_timestamp_seconds",
         "Time of the last run that deleted old test records.",
     ),
-    (
-        "nexo_actor_mailbox_depth",
-        "Messages waiting in an actor's mailbox.",
-    ),
-    (
-        "nexo_actor_mailbox_limit",
-        "Mailbox capacity of an actor; beyond it customers get 503.",
-    ),
+    ("nexo_actor_mailbox_depth", "Messages waiting in an actor's mailbox."),
+    ("nexo_actor_mailbox_limit", "Mailbox capacity of an actor; beyond it customers get 503."),
     (
         "nexo_database_disk_full",
         "Whether the disk under the database is full, so that OTPs are refused.",
     ),
     ("nexo_exports_in_progress", "CSV exports in progress."),
-    (
-        "nexo_ready",
-        "Whether /readyz answers 200: this node accepts OTPs.",
-    ),
-    (
-        "nexo_draining",
-        "Whether this node is shutting down: it finishes calls and accepts none.",
-    ),
+    ("nexo_ready", "Whether /readyz answers 200: this node accepts OTPs."),
+    ("nexo_draining", "Whether this node is shutting down: it finishes calls and accepts none."),
     (
         "nexo_config_last_reload_successful",
         "Whether the last reload took effect; 0: it was refused and the previous settings stay in force.",
     ),
-    (
-        "nexo_build_info",
-        "Always 1; its labels name the version and the node.",
-    ),
-    (
-        "nexo_http_connections",
-        "Open HTTP connections of the API and the dashboard.",
-    ),
-    (
-        "nexo_http_connections_limit",
-        "Most HTTP connections of the API and the dashboard.",
-    ),
-    (
-        "nexo_sip_connections",
-        "Open SIP connections, by transport.",
-    ),
+    ("nexo_build_info", "Always 1; its labels name the version and the node."),
+    ("nexo_http_connections", "Open HTTP connections of the API and the dashboard."),
+    ("nexo_http_connections_limit", "Most HTTP connections of the API and the dashboard."),
+    ("nexo_sip_connections", "Open SIP connections, by transport."),
 ];
 
 const HISTOGRAMS: &[(&str, &str)] = &[
-    (
-        "nexo_http_request_seconds",
-        "Time to answer an HTTP request, by route and status.",
-    ),
-    (
-        "nexo_ledger_commit_seconds",
-        "Time to commit one batch of postings.",
-    ),
+    ("nexo_http_request_seconds", "Time to answer an HTTP request, by route and status."),
+    ("nexo_ledger_commit_seconds", "Time to commit one batch of postings."),
     ("nexo_ledger_batch_postings", "Postings in one commit."),
     ("nexo_webhook_seconds", "Time of one webhook attempt."),
-    (
-        "nexo_actor_handling_seconds",
-        "Time an actor takes to handle one message.",
-    ),
+    ("nexo_actor_handling_seconds", "Time an actor takes to handle one message."),
 ];
 
 fn describe() {

@@ -51,10 +51,7 @@ pub fn sample(sampled: Sampled) {
     }
     register_counters();
     actix_web::rt::spawn(report_suppressed_lines());
-    actix_web::rt::spawn(sample_totals(
-        sampled.store.clone(),
-        Arc::clone(&sampled.terms),
-    ));
+    actix_web::rt::spawn(sample_totals(sampled.store.clone(), Arc::clone(&sampled.terms)));
     actix_web::rt::spawn(sample_memory(sampled));
 }
 
@@ -74,11 +71,7 @@ impl CarrierGauges {
 }
 
 async fn sample_memory(sampled: Sampled) {
-    let Sampled {
-        dispatcher,
-        endpoint,
-        ..
-    } = &sampled;
+    let Sampled { dispatcher, endpoint, .. } = &sampled;
     let carriers: Vec<CarrierGauges> = dispatcher.carriers.iter().map(CarrierGauges::of).collect();
     let calls = gauge!("nexo_calls_in_progress");
     let lease_valid = gauge!("nexo_node_lease_valid");
@@ -97,21 +90,15 @@ async fn sample_memory(sampled: Sampled) {
         draining.set(as_gauge(sampled.draining.load(Ordering::Relaxed)));
         for (route, gauges) in dispatcher.carriers.iter().zip(&carriers) {
             gauges.used.set(f64::from(route.admission.channels_used()));
-            gauges
-                .limit
-                .set(f64::from(route.admission.channels_limit()));
+            gauges.limit.set(f64::from(route.admission.channels_limit()));
         }
     }
 }
 
 async fn sample_totals(store: Store, terms: Arc<Terms>) {
     let price = gauge!("nexo_price_usd");
-    let held = Bucket::ALL.map(|bucket| {
-        (
-            bucket,
-            gauge!("nexo_wallet_held_usd", "bucket" => bucket.as_str()),
-        )
-    });
+    let held = Bucket::ALL
+        .map(|bucket| (bucket, gauge!("nexo_wallet_held_usd", "bucket" => bucket.as_str())));
     let wallets = |state: &'static str| gauge!("nexo_wallets", "state" => state);
     let (funded, out_of_funds) = (wallets("funded"), wallets("out_of_funds"));
     let mut due = tokio::time::interval(TOTALS_INTERVAL);
@@ -141,10 +128,7 @@ async fn report_suppressed_lines() {
         let lines = take_suppressed();
         if lines > 0 {
             suppressed.increment(lines);
-            tracing::warn!(
-                lines,
-                "log lines suppressed: the same lines were written too often"
-            );
+            tracing::warn!(lines, "log lines suppressed: the same lines were written too often");
         }
     }
 }

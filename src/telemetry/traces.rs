@@ -43,10 +43,7 @@ pub fn provider(config: &Config) -> anyhow::Result<Option<SdkTracerProvider>> {
     let resource = Resource::builder()
         .with_service_name(SERVICE)
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .with_attribute(KeyValue::new(
-            "service.instance.id",
-            config.cluster.node_name().to_owned(),
-        ))
+        .with_attribute(KeyValue::new("service.instance.id", config.cluster.node_name().to_owned()))
         .build();
     let sampler = Sampler::TraceIdRatioBased(config.traces.sample_ratio);
     let provider = SdkTracerProvider::builder()
@@ -65,7 +62,5 @@ where
     let ours = Targets::new()
         .with_target("nexo_route", LevelFilter::DEBUG)
         .with_target("nexo_actors", LevelFilter::DEBUG);
-    tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer(SERVICE))
-        .with_filter(ours)
+    tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE)).with_filter(ours)
 }

@@ -62,10 +62,8 @@ pub async fn from_config(
     let mut trunks = Vec::new();
     for carrier in Carrier::all() {
         // One per carrier, because it can be drained for one carrier alone.
-        let built_in: Vec<Gateway> = sandbox
-            .map(|address| sandbox_gateway(address, timeout))
-            .into_iter()
-            .collect();
+        let built_in: Vec<Gateway> =
+            sandbox.map(|address| sandbox_gateway(address, timeout)).into_iter().collect();
         let configured = config.carriers.iter().find(|c| c.name == carrier.name());
         let mut gateways = Vec::new();
         for gateway in configured.map_or(&[][..], |c| &c.gateways) {
@@ -89,11 +87,8 @@ pub async fn from_config(
 }
 
 fn sandbox_gateway(address: SocketAddr, timeout: Duration) -> Gateway {
-    let uri = GatewayUri {
-        host: address.ip().to_string(),
-        port: Some(address.port()),
-        transport: None,
-    };
+    let uri =
+        GatewayUri { host: address.ip().to_string(), port: Some(address.port()), transport: None };
     Gateway {
         name: SANDBOX_NAME.to_owned(),
         uri,

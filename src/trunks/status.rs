@@ -94,10 +94,9 @@ impl GatewayStatus {
                 RegistrationStatus::Pending | RegistrationStatus::Failed(_) => Some(false),
             },
             round_trip_ms: round_trip.map(thousandths),
-            last_failure: state.last_failure().map(|failure| FailureStatus {
-                at: rfc3339(failure.at_ms),
-                what: failure.what,
-            }),
+            last_failure: state
+                .last_failure()
+                .map(|failure| FailureStatus { at: rfc3339(failure.at_ms), what: failure.what }),
             ladder: ladder(&state.probe_ladder()),
         }
     }

@@ -32,10 +32,7 @@ impl KeyInjector {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        KeyInjector {
-            stop,
-            thread: Some(thread),
-        }
+        KeyInjector { stop, thread: Some(thread) }
     }
 }
 

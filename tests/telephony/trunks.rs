@@ -17,10 +17,8 @@ fn start(gateways: &[String], settings: &[(&str, &str)]) -> Gateway {
         r#"[{{name="viettel",caller_ids=["+842471234567"],gateways=[{}]}}]"#,
         gateways.join(",")
     );
-    let mut all = vec![
-        ("NEXO_CARRIERS", carriers.as_str()),
-        ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "1500"),
-    ];
+    let mut all =
+        vec![("NEXO_CARRIERS", carriers.as_str()), ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "1500")];
     all.extend_from_slice(settings);
     Gateway::start(Backend::Sqlite, &all)
 }
@@ -67,46 +65,21 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
     let authorized = requests[1].field("Authorization").unwrap();
     assert!(authorized.contains("username=\"nexo\""), "{authorized}");
     assert!(authorized.contains("algorithm=SHA-256"), "{authorized}");
-    assert!(
-        requests
-            .iter()
-            .all(|request| !request.text.contains("s3cret"))
-    );
-    let expires: Vec<_> = requests
-        .iter()
-        .map(|request| request.field("Expires"))
-        .collect();
+    assert!(requests.iter().all(|request| !request.text.contains("s3cret")));
+    let expires: Vec<_> = requests.iter().map(|request| request.field("Expires")).collect();
     assert_eq!(
         expires,
-        [60, 60, 90, 90, 90]
-            .map(|e| e.to_string())
-            .each_ref()
-            .map(|e| Some(e.as_str()))
+        [60, 60, 90, 90, 90].map(|e| e.to_string()).each_ref().map(|e| Some(e.as_str()))
     );
-    let call_ids: Vec<_> = requests
-        .iter()
-        .map(|request| request.field("Call-ID"))
-        .collect();
+    let call_ids: Vec<_> = requests.iter().map(|request| request.field("Call-ID")).collect();
     assert!(call_ids.iter().all(|id| *id == call_ids[0]), "{call_ids:?}");
     let numbers: Vec<u32> = requests
         .iter()
-        .map(|request| {
-            request
-                .field("CSeq")
-                .unwrap()
-                .split(' ')
-                .next()
-                .unwrap()
-                .parse()
-                .unwrap()
-        })
+        .map(|request| request.field("CSeq").unwrap().split(' ').next().unwrap().parse().unwrap())
         .collect();
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
     let renewed_after = requests[4].at - requests[3].at;
-    assert!(
-        renewed_after > Duration::from_millis(1400),
-        "{renewed_after:?}"
-    );
+    assert!(renewed_after > Duration::from_millis(1400), "{renewed_after:?}");
     let registered = until("registered", SOON, async || {
         let trunks = trunks(&gateway).await;
         (trunks[0]["registered"] == true).then_some(trunks)
@@ -115,12 +88,7 @@ async fn a_registration_is_authorized_lengthened_renewed_and_ended() {
     assert_eq!(gateway.metric("nexo_gateway_registered").await, 1.0);
     assert_eq!(gateway.terminate(), Some(0));
     let unregister = far_end.requests("REGISTER").pop().unwrap();
-    assert_eq!(
-        unregister.field("Expires"),
-        Some("0"),
-        "{}",
-        unregister.text
-    );
+    assert_eq!(unregister.field("Expires"), Some("0"), "{}", unregister.text);
 }
 
 /// Challenges every request with MD5, at the top and after a stronger challenge of another realm.
@@ -135,10 +103,7 @@ fn md5_only(request: &ReceivedRequest) -> Vec<(u16, String)> {
 
 #[tokio::test]
 async fn a_call_fails_over_from_a_gateway_whose_digest_is_too_weak() {
-    let (weak, other) = (
-        ScriptedGateway::start(md5_only),
-        ScriptedGateway::start(busy),
-    );
+    let (weak, other) = (ScriptedGateway::start(md5_only), ScriptedGateway::start(busy));
     let more =
         r#"username="nexo",password="s3cret",realm="sbc",digest="sha-256",options_ping_seconds=1"#;
     let gateway = start(
@@ -195,18 +160,11 @@ async fn a_gateway_that_goes_down_is_skipped_until_a_probe_succeeds() {
     assert_eq!(down[0]["last_failure"]["what"], "no answer to a probe");
     assert_eq!(down[1]["reachable"], true);
     assert_eq!(gateway.metric("nexo_gateway_up").await, 1.0);
-    assert_eq!(
-        readyz(&gateway).await.0,
-        200,
-        "the carrier has another gateway"
-    );
+    assert_eq!(readyz(&gateway).await.0, 200, "the carrier has another gateway");
     let before = first.requests("INVITE").len();
     let started = Instant::now();
     assert_eq!(customer.send(&phone(2), "482917").await.status, 202);
-    assert!(
-        started.elapsed() < Duration::from_millis(1_400),
-        "no timeout elapsed"
-    );
+    assert!(started.elapsed() < Duration::from_millis(1_400), "no timeout elapsed");
     assert_eq!(first.requests("INVITE").len(), before);
     first.set_silent(false);
     until("hn1 is back", SOON, async || {
@@ -223,20 +181,14 @@ async fn a_gateway_that_goes_down_is_skipped_until_a_probe_succeeds() {
 async fn a_carrier_without_an_answering_gateway_is_not_ready() {
     let far_end = ScriptedGateway::start(busy);
     far_end.set_silent(true);
-    let gateway = start(
-        &[far_end.inline_table("hn1", 1, "options_ping_seconds=1")],
-        &[],
-    );
+    let gateway = start(&[far_end.inline_table("hn1", 1, "options_ping_seconds=1")], &[]);
     let (status, text) = until("not ready", SOON, async || {
         let answer = readyz(&gateway).await;
         (answer.0 == 503).then_some(answer)
     })
     .await;
     assert_eq!(status, 503);
-    assert!(
-        text.contains("carrier viettel has no usable gateway: hn1 is down"),
-        "{text}"
-    );
+    assert!(text.contains("carrier viettel has no usable gateway: hn1 is down"), "{text}");
     // A successful call marks the gateway as up before the next probe.
     far_end.set_silent(false);
     let customer = gateway.customer("a@example.com", "10.00");
@@ -248,10 +200,7 @@ async fn a_carrier_without_an_answering_gateway_is_not_ready() {
 async fn without_probes_silent_calls_open_the_circuit_and_a_trial_closes_it() {
     let far_end = ScriptedGateway::start(busy);
     far_end.set_silent(true);
-    let gateway = start(
-        &[far_end.inline_table("hn1", 1, "options_ping_seconds=0")],
-        &[],
-    );
+    let gateway = start(&[far_end.inline_table("hn1", 1, "options_ping_seconds=0")], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     for n in 1..=3 {
         let sent = customer.send(&phone(n), "482917").await;
@@ -261,10 +210,7 @@ async fn without_probes_silent_calls_open_the_circuit_and_a_trial_closes_it() {
     let started = Instant::now();
     let shut = customer.send(&phone(4), "482917").await;
     assert_eq!((shut.status, shut.error()), (502, "no_route"));
-    assert!(
-        started.elapsed() < Duration::from_millis(1_400),
-        "no call was placed"
-    );
+    assert!(started.elapsed() < Duration::from_millis(1_400), "no call was placed");
     assert_eq!(far_end.requests("INVITE").len(), 0);
     let (status, _) = readyz(&gateway).await;
     assert_eq!(status, 503);
@@ -295,13 +241,8 @@ async fn the_only_gateway_may_use_the_whole_dispatch_timeout() {
     let sent = customer.send(&phone(1), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     assert_eq!(first.requests("CANCEL").len(), 0);
-    let beside = start(
-        &[
-            first.inline_table("hn1", 1, quiet),
-            second.inline_table("hn2", 2, quiet),
-        ],
-        &[],
-    );
+    let beside =
+        start(&[first.inline_table("hn1", 1, quiet), second.inline_table("hn2", 2, quiet)], &[]);
     let customer = beside.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(2), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
@@ -319,18 +260,10 @@ fn throttle(request: &ReceivedRequest) -> Vec<(u16, String)> {
 
 #[tokio::test]
 async fn a_throttling_gateway_is_skipped_until_its_retry_after_ends() {
-    let (first, second) = (
-        ScriptedGateway::start(throttle),
-        ScriptedGateway::start(busy),
-    );
+    let (first, second) = (ScriptedGateway::start(throttle), ScriptedGateway::start(busy));
     let quiet = "options_ping_seconds=0";
-    let gateway = start(
-        &[
-            first.inline_table("hn1", 1, quiet),
-            second.inline_table("hn2", 2, quiet),
-        ],
-        &[],
-    );
+    let gateway =
+        start(&[first.inline_table("hn1", 1, quiet), second.inline_table("hn2", 2, quiet)], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     let throttled_at = Instant::now();
     assert_eq!(customer.send(&phone(1), "482917").await.status, 202);
@@ -349,19 +282,11 @@ async fn a_throttling_gateway_is_skipped_until_its_retry_after_ends() {
 #[tokio::test]
 async fn the_only_gateway_is_skipped_after_throttling_twice() {
     let far_end = ScriptedGateway::start(throttle);
-    let gateway = start(
-        &[far_end.inline_table("hn1", 1, "options_ping_seconds=0")],
-        &[],
-    );
+    let gateway = start(&[far_end.inline_table("hn1", 1, "options_ping_seconds=0")], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     for n in 1..=3 {
         let sent = customer.send(&phone(n), "482917").await;
-        assert_eq!(
-            (sent.status, sent.error()),
-            (429, "no_route"),
-            "{}",
-            sent.text
-        );
+        assert_eq!((sent.status, sent.error()), (429, "no_route"), "{}", sent.text);
         let wait = sent.json["retry_after_seconds"].as_u64().unwrap();
         assert!((1..=6).contains(&wait), "{wait}");
     }
@@ -383,10 +308,7 @@ async fn the_caller_identity_follows_the_gateways_settings() {
     customer.send("+84981234501", "482917").await;
     let invite = plain.wait_for_requests("INVITE", 1).await.remove(0);
     let from = shown(&invite, "From").unwrap();
-    assert!(
-        from.starts_with("<sip:+842471234567@127.0.0.1>;tag="),
-        "{from}"
-    );
+    assert!(from.starts_with("<sip:+842471234567@127.0.0.1>;tag="), "{from}");
     assert_eq!(shown(&invite, "P-Asserted-Identity"), None);
     assert_eq!(shown(&invite, "Privacy"), None);
     drop(gateway);
@@ -394,29 +316,18 @@ async fn the_caller_identity_follows_the_gateways_settings() {
     let private = format!("{more},privacy=true");
     for (settings, from_starts, privacy) in [
         (&more, "<sip:acme@sip.acme.vn>;tag=", None),
-        (
-            &private,
-            "<sip:anonymous@anonymous.invalid>;tag=",
-            Some("id"),
-        ),
+        (&private, "<sip:anonymous@anonymous.invalid>;tag=", Some("id")),
     ] {
         let gateway = start(&[asserted.inline_table("hn1", 1, settings)], &[]);
         let customer = gateway.customer("a@example.com", "10.00");
         customer.send("+84981234502", "482917").await;
         until("the call", SOON, async || asserted.requests("INVITE").pop()).await;
         let invite = asserted.requests("INVITE").pop().unwrap();
-        assert!(
-            invite.text.starts_with("INVITE sip:0981234502@"),
-            "{}",
-            invite.text
-        );
+        assert!(invite.text.starts_with("INVITE sip:0981234502@"), "{}", invite.text);
         let from = shown(&invite, "From").unwrap();
         assert!(from.starts_with(from_starts), "{from}");
         let identity = "<sip:+842471234567@sip.acme.vn>";
-        assert_eq!(
-            shown(&invite, "P-Asserted-Identity").as_deref(),
-            Some(identity)
-        );
+        assert_eq!(shown(&invite, "P-Asserted-Identity").as_deref(), Some(identity));
         assert_eq!(shown(&invite, "Privacy").as_deref(), privacy);
     }
 }
@@ -466,10 +377,7 @@ fn the_trunks_command_probes_each_gateway_without_a_running_server() {
     assert!(answer.ends_with("(OPTIONS)"), "{answer}");
     assert_eq!(
         ladder(1)[..2],
-        [
-            ("sent", "OPTIONS".to_owned(), false),
-            ("sent", "OPTIONS".to_owned(), true),
-        ]
+        [("sent", "OPTIONS".to_owned(), false), ("sent", "OPTIONS".to_owned(), true),]
     );
     let text = run(&["trunks"]);
     let line = |name| text.lines().find(|line| line.contains(name)).unwrap();
@@ -498,22 +406,14 @@ async fn a_required_keypress_delivers_to_a_person_and_not_to_a_voicemail_box() {
         let _injector = KeyInjector::start(vec![rtp, rtp + 2]);
         tokio::time::sleep(Duration::from_millis(200)).await;
         let voicemail = customer.send(&phone(99), "482917").await;
-        customer
-            .terminal(voicemail.json["id"].as_str().unwrap())
-            .await;
+        customer.terminal(voicemail.json["id"].as_str().unwrap()).await;
         voicemail
     };
     let person = customer.send(&phone(1), "482917").await;
     let ended = customer.terminal(person.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
-    let ended = customer
-        .terminal(voicemail.json["id"].as_str().unwrap())
-        .await;
-    assert_eq!(
-        ended.json["error_code"], "partial_playback",
-        "{}",
-        ended.text
-    );
+    let ended = customer.terminal(voicemail.json["id"].as_str().unwrap()).await;
+    assert_eq!(ended.json["error_code"], "partial_playback", "{}", ended.text);
     assert_eq!(ended.json["carrier_status"], "hangup");
     let digits_heard = |answer: &harness::Answer| {
         let id = answer.json["id"].as_str().unwrap();

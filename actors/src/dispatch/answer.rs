@@ -54,17 +54,11 @@ impl Replier {
         meters: Arc<CarrierMeters>,
         in_flight: Option<InFlight>,
     ) -> Replier {
-        Replier {
-            answer: Some(answer),
-            meters,
-            in_flight,
-        }
+        Replier { answer: Some(answer), meters, in_flight }
     }
 
     pub fn request(&self) -> Option<Arc<IdempotentRequest>> {
-        self.in_flight
-            .as_ref()
-            .map(|in_flight| Arc::clone(in_flight.request()))
+        self.in_flight.as_ref().map(|in_flight| Arc::clone(in_flight.request()))
     }
 
     /// Answers the caller while the saga continues: the request stays in flight.
@@ -83,10 +77,8 @@ impl Replier {
     pub fn send(mut self, dispatched: Dispatched) {
         let in_flight = self.in_flight.take();
         if let (Some(in_flight), Dispatched::Accepted(accepted)) = (in_flight, &dispatched) {
-            in_flight.complete(StoredResponse {
-                status: ACCEPTED_STATUS,
-                body: accepted.body().into(),
-            });
+            in_flight
+                .complete(StoredResponse { status: ACCEPTED_STATUS, body: accepted.body().into() });
         }
         self.send_early(dispatched);
     }
@@ -111,9 +103,7 @@ fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
 pub(super) fn answer_of(refusals: &[Refusal]) -> Dispatched {
     let throttled = refusals.iter().filter_map(Refusal::throttled_seconds).min();
     match throttled {
-        Some(seconds) => Dispatched::Throttled {
-            retry_after_seconds: seconds.max(1),
-        },
+        Some(seconds) => Dispatched::Throttled { retry_after_seconds: seconds.max(1) },
         None => Dispatched::NoRoute,
     }
 }
@@ -121,9 +111,7 @@ pub(super) fn answer_of(refusals: &[Refusal]) -> Dispatched {
 /// The refusal that stands for all gateways throttling, if that is why no call was placed.
 pub(super) fn throttled_refusal(why: NotPlaced) -> Option<Refusal> {
     match why {
-        NotPlaced::NoGateway {
-            retry_after: Some(wait),
-        } => Some(Refusal::Rejected {
+        NotPlaced::NoGateway { retry_after: Some(wait) } => Some(Refusal::Rejected {
             code: 503,
             retry_after_seconds: Some(wait.as_secs_f64().ceil() as u32),
         }),
@@ -147,31 +135,20 @@ mod tests {
     use super::*;
 
     fn rejected(code: u16, retry_after_seconds: Option<u32>) -> Refusal {
-        Refusal::Rejected {
-            code,
-            retry_after_seconds,
-        }
+        Refusal::Rejected { code, retry_after_seconds }
     }
 
     #[test]
     fn a_throttling_carrier_is_distinguished_from_a_missing_route() {
-        let throttled = |seconds| Dispatched::Throttled {
-            retry_after_seconds: seconds,
-        };
+        let throttled = |seconds| Dispatched::Throttled { retry_after_seconds: seconds };
         for (refusals, answer) in [
             (vec![rejected(503, Some(17))], throttled(17)),
             (vec![rejected(429, Some(3)), Refusal::Silent], throttled(3)),
-            (
-                vec![rejected(503, Some(17)), rejected(503, Some(5))],
-                throttled(5),
-            ),
+            (vec![rejected(503, Some(17)), rejected(503, Some(5))], throttled(5)),
             (vec![rejected(503, Some(0))], throttled(1)),
             (vec![rejected(503, None)], Dispatched::NoRoute),
             (vec![rejected(480, Some(17))], Dispatched::NoRoute),
-            (
-                vec![Refusal::Silent, Refusal::TransportLost],
-                Dispatched::NoRoute,
-            ),
+            (vec![Refusal::Silent, Refusal::TransportLost], Dispatched::NoRoute),
             (vec![], Dispatched::NoRoute),
         ] {
             assert_eq!(answer_of(&refusals), answer, "{refusals:?}");

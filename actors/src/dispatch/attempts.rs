@@ -80,11 +80,7 @@ pub(crate) async fn follow(
     };
     let report = tokio::time::timeout(CALL_TIMEOUT, end).await.ok()?;
     record_end(&accepted.span, report.as_deref());
-    attempts.push(accepted_attempt(
-        &accepted,
-        report.as_deref(),
-        progress.steps,
-    ));
+    attempts.push(accepted_attempt(&accepted, report.as_deref(), progress.steps));
     report.map(|report| report.end)
 }
 
@@ -186,9 +182,7 @@ fn accepted_attempt(
         ended_at_ms: accepted.clock.now_ms(),
         sip_code: report.and_then(|r| r.sip_code),
         end_reason: report.map_or("lost", |r| end_reason(&r.end)).into(),
-        codec: report
-            .and_then(|r| r.codec)
-            .map(|codec| codec.name().into()),
+        codec: report.and_then(|r| r.codec).map(|codec| codec.name().into()),
         packets_sent: report.map_or(0, |r| r.packets_sent as u32),
         packets_received: report.map(|r| r.packets_received as u32),
         quality: report.and_then(|report| report.quality).map(call_quality),

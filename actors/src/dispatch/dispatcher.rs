@@ -77,9 +77,7 @@ impl Dispatcher {
     pub fn reconfigure(&self, trunks: Vec<Trunk>, settings: DispatchSettings) {
         self.settings.store(Arc::new(settings));
         for (route, trunk) in self.carriers.iter().zip(trunks) {
-            route
-                .admission
-                .set_limits(trunk.channels, trunk.calls_per_second);
+            route.admission.set_limits(trunk.channels, trunk.calls_per_second);
             route.trunk.replace(trunk);
         }
     }

@@ -64,10 +64,7 @@ impl InFlightRequests {
             Entry::Occupied(held) => Entered::Duplicate(Waiter(held.get().response.clone())),
             Entry::Vacant(free) => {
                 let (sender, response) = watch::channel(None);
-                free.insert(Slot {
-                    fingerprint: request.fingerprint,
-                    response,
-                });
+                free.insert(Slot { fingerprint: request.fingerprint, response });
                 Entered::First(InFlight {
                     requests: Arc::clone(self),
                     request: Arc::clone(request),
@@ -101,9 +98,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         // The sender is dropped after this and wakes the waiters. By then the key must be free for one of them.
         let request = &self.request;
-        self.requests
-            .0
-            .remove(&(request.key_id, request.key.clone()));
+        self.requests.0.remove(&(request.key_id, request.key.clone()));
     }
 }
 
@@ -152,14 +147,8 @@ mod tests {
         let requests = Arc::new(InFlightRequests::default());
         let repeated = request(1, "k", b"{}");
         let in_flight = first(&requests, &repeated);
-        let waiting = [
-            duplicate(&requests, &repeated),
-            duplicate(&requests, &repeated),
-        ];
-        let response = StoredResponse {
-            status: 202,
-            body: "ok".into(),
-        };
+        let waiting = [duplicate(&requests, &repeated), duplicate(&requests, &repeated)];
+        let response = StoredResponse { status: 202, body: "ok".into() };
         in_flight.complete(response.clone());
         assert!(requests.is_empty());
         for waiter in waiting {
@@ -191,9 +180,7 @@ mod tests {
         let _first = first(&requests, &request(1, "k", b"{}"));
         let other = requests.enter(&request(1, "k", b"{ }"));
         assert!(matches!(other, Entered::Conflict));
-        let _others = [
-            first(&requests, &request(2, "k", b"{}")),
-            first(&requests, &request(1, "K", b"{}")),
-        ];
+        let _others =
+            [first(&requests, &request(2, "k", b"{}")), first(&requests, &request(1, "K", b"{}"))];
     }
 }

@@ -65,11 +65,7 @@ pub struct LiveDelivery {
 impl LiveDeliveries {
     pub fn begin(self: &Arc<Self>, delivery_id: DeliveryId) -> LiveDelivery {
         self.deliveries.insert(delivery_id);
-        LiveDelivery {
-            live: Arc::clone(self),
-            delivery_id,
-            is_settled: false,
-        }
+        LiveDelivery { live: Arc::clone(self), delivery_id, is_settled: false }
     }
 
     /// Returns whether a delivery was lost since the previous call of this method.
@@ -86,8 +82,7 @@ impl LiveDeliveries {
 
     /// Removes the doubts that are older than [`MAX_DOUBT`].
     pub fn forget_old_doubts(&self) {
-        self.in_doubt
-            .retain(|_, doubt| doubt.since.elapsed() < MAX_DOUBT);
+        self.in_doubt.retain(|_, doubt| doubt.since.elapsed() < MAX_DOUBT);
     }
 
     /// Records that deliveries may have been lost, so that the reaper scans for them.
@@ -116,9 +111,7 @@ impl LiveDeliveries {
 impl LiveDelivery {
     /// Publishes the progress of the call.
     pub fn show(&self, progress: &Progress) {
-        self.live
-            .progress
-            .insert(self.delivery_id, progress.clone());
+        self.live.progress.insert(self.delivery_id, progress.clone());
     }
 
     /// Records that the delivery may have been debited and is not dialled. The reaper settles it, and `request`

@@ -75,10 +75,7 @@ impl Paid {
             refund: outcome.refund,
             release_window: settled == Settled::NoRoute,
             attempts,
-            releases_key: self
-                .idempotent
-                .clone()
-                .filter(|_| settled == Settled::NoRoute),
+            releases_key: self.idempotent.clone().filter(|_| settled == Settled::NoRoute),
         }
     }
 }

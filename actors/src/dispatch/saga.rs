@@ -91,9 +91,7 @@ impl Dispatcher {
         let now_ms = clock::boot_ms();
         let until_ms = window_until_ms(now_ms);
         let claimed =
-            route
-                .admission
-                .claim(realm, order.phone, order.delivery_id, now_ms, until_ms);
+            route.admission.claim(realm, order.phone, order.delivery_id, now_ms, until_ms);
         let channel = match claimed {
             Admitted::Granted(channel) => channel,
             Admitted::Full => return replier.send(Dispatched::Overloaded),
@@ -130,25 +128,16 @@ impl Dispatcher {
                 // The phone is not called. If the debit was posted, the reaper refunds it. The phone's window is
                 // then in the database, which refuses the next OTP.
                 live.in_doubt(idempotent);
-                route
-                    .admission
-                    .release(realm, order.phone, order.delivery_id);
+                route.admission.release(realm, order.phone, order.delivery_id);
                 replier.send(Dispatched::InDoubt);
             }
             Err(DebitFailure::Refused(refused)) => {
                 live.settled();
-                route
-                    .admission
-                    .release(realm, order.phone, order.delivery_id);
-                if let Dispatched::WindowHeld {
-                    retry_after_seconds,
-                } = refused
-                {
+                route.admission.release(realm, order.phone, order.delivery_id);
+                if let Dispatched::WindowHeld { retry_after_seconds } = refused {
                     // Another node has claimed the window. Remember it, to save the next query.
                     let until_ms = now_ms + i64::from(retry_after_seconds) * 1000;
-                    route
-                        .admission
-                        .hold(realm, order.phone, order.delivery_id, until_ms);
+                    route.admission.hold(realm, order.phone, order.delivery_id, until_ms);
                 }
                 replier.send(refused);
             }
@@ -182,11 +171,7 @@ impl Dispatcher {
         };
         let (reply, outcome) = oneshot::channel();
         let wallet = self.wallets.of(order.account_id);
-        let post = PostDebit {
-            debit,
-            node: Arc::clone(node),
-            reply,
-        };
+        let post = PostDebit { debit, node: Arc::clone(node), reply };
         let refused = |dispatched| Err(DebitFailure::Refused(dispatched));
         if wallet.try_send(post).is_err() {
             return refused(Dispatched::Overloaded);
@@ -212,10 +197,7 @@ impl Dispatcher {
         let mut attempts = Vec::new();
         match self.place_call(&paid, &mut attempts).await {
             Ok(call) => self.finish_call(paid, call, attempts, replier).await,
-            Err(refusals) => {
-                self.settle_unaccepted(paid, &refusals, attempts, replier)
-                    .await
-            }
+            Err(refusals) => self.settle_unaccepted(paid, &refusals, attempts, replier).await,
         }
     }
 
@@ -294,15 +276,8 @@ impl Dispatcher {
             return;
         };
         let delivery_id = paid.order.delivery_id;
-        let keep = IdempotencyWrite::Accepted {
-            request,
-            delivery_id,
-        };
-        if self
-            .store_response(paid.order.account_id, keep)
-            .await
-            .is_none()
-        {
+        let keep = IdempotencyWrite::Accepted { request, delivery_id };
+        if self.store_response(paid.order.account_id, keep).await.is_none() {
             tracing::warn!(%delivery_id, "the stored response of an accepted OTP could not be confirmed");
         }
     }

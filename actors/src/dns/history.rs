@@ -71,10 +71,7 @@ mod tests {
         let later = now + FAILURE_TTL - Duration::from_millis(1);
         let failure = history.recent_failure("dead.example", later);
         assert_eq!(failure, Some(DnsError::NoAnswer));
-        assert_eq!(
-            history.recent_failure("dead.example", now + FAILURE_TTL),
-            None
-        );
+        assert_eq!(history.recent_failure("dead.example", now + FAILURE_TTL), None);
         assert_eq!(history.recent_failure("other.example", now), None);
     }
 

@@ -56,9 +56,7 @@ impl Resolver {
     /// # Errors
     /// If the thread or its runtime cannot be created.
     pub fn start(servers: &[SocketAddr]) -> io::Result<Resolver> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let resolver = resolver(servers).map_err(io::Error::other)?;
         let (requests, received) = mpsc::unbounded_channel();
         // The runtime is dropped on its own thread: it must not be dropped inside another runtime.

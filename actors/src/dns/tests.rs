@@ -83,10 +83,7 @@ async fn names_without_an_answer_do_not_delay_names_that_have_resolved() {
         results.push(lookup.await.unwrap());
     }
     let count = |error: DnsError| results.iter().filter(|r| **r == Err(error)).count();
-    assert_eq!(
-        count(DnsError::NoAnswer) + count(Shortage::DnsQueries.into()),
-        8 * MAX_LOOKUPS
-    );
+    assert_eq!(count(DnsError::NoAnswer) + count(Shortage::DnsQueries.into()), 8 * MAX_LOOKUPS);
     assert!(count(DnsError::NoAnswer) >= MAX_LOOKUPS);
     assert!(count(Shortage::DnsQueries.into()) > 0);
 }

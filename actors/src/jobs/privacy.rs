@@ -49,10 +49,7 @@ async fn mask_all(
 ) -> Result<u64, StoreError> {
     let mut count = 0;
     loop {
-        let batch = store
-            .deliveries()
-            .mask_phones(*after, before_ms, BATCH)
-            .await?;
+        let batch = store.deliveries().mask_phones(*after, before_ms, BATCH).await?;
         meters.masked.increment(batch.deliveries);
         count += batch.deliveries;
         match batch.next {

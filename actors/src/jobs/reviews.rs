@@ -91,9 +91,7 @@ async fn check_window(
     for key in store.operations().key_traffic(start_ms, end_ms).await? {
         let silent_ms = key.seen_at_ms.map_or(0, |seen| start_ms - seen);
         let traffic = key.traffic.after_silence(silent_ms / window_ms);
-        findings
-            .usual_milli
-            .push((key.key_id, traffic.usual_after_milli()));
+        findings.usual_milli.push((key.key_id, traffic.usual_after_milli()));
         for (suspicion, detail) in traffic.suspicions(limits) {
             tracing::warn!(
                 key = %key.key_id,

@@ -400,10 +400,7 @@ mod tests {
     use super::*;
 
     fn node(epoch: i64) -> NodeEpoch {
-        NodeEpoch {
-            node: Arc::from("n1"),
-            epoch,
-        }
+        NodeEpoch { node: Arc::from("n1"), epoch }
     }
 
     #[test]

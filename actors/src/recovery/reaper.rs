@@ -191,32 +191,21 @@ async fn clean_up(
         store.cluster().trim_changes(seq).await?;
         memory.changes.pop_front();
     }
-    while store
-        .deliveries()
-        .delete_expired_answers(now_ms, RESPONSES_PER_BATCH)
-        .await?
+    while store.deliveries().delete_expired_answers(now_ms, RESPONSES_PER_BATCH).await?
         == u64::from(RESPONSES_PER_BATCH)
     {}
     let sending: HashSet<WebhookAttemptId> =
         store.webhooks().sending().await?.into_iter().collect();
-    memory
-        .posting
-        .retain(|attempt, _| sending.contains(attempt));
+    memory.posting.retain(|attempt, _| sending.contains(attempt));
     let boot_ms = clock::boot_ms();
     for attempt in sending {
         memory.posting.entry(attempt).or_insert(boot_ms);
     }
-    let stuck = memory
-        .posting
-        .iter()
-        .filter(|(_, since_ms)| boot_ms - **since_ms > MAX_POST_MS);
+    let stuck = memory.posting.iter().filter(|(_, since_ms)| boot_ms - **since_ms > MAX_POST_MS);
     let stuck: Vec<WebhookAttemptId> = stuck.map(|(attempt, _)| *attempt).collect();
     let given_up = store.webhooks().expire_stuck(&stuck, now_ms).await?;
     if given_up > 0 {
-        tracing::warn!(
-            given_up,
-            "webhook attempts without a sender are now unknown"
-        );
+        tracing::warn!(given_up, "webhook attempts without a sender are now unknown");
     }
     Ok(())
 }

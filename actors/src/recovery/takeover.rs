@@ -105,11 +105,7 @@ async fn settle_nodes(
     let mut settled = 0;
     for dead in nodes {
         let now_ms = clock::unix_ms();
-        let Some(taken) = store
-            .cluster()
-            .take_over(&dead, TAKEOVER_LEASE_MS, now_ms)
-            .await?
-        else {
+        let Some(taken) = store.cluster().take_over(&dead, TAKEOVER_LEASE_MS, now_ms).await? else {
             continue;
         };
         takeovers.increment(1);
@@ -140,10 +136,7 @@ mod tests {
 
     #[test]
     fn a_node_whose_lease_changes_is_not_dead_whatever_the_database_clock_says() {
-        let node = |name: &str| NodeEpoch {
-            node: Arc::from(name),
-            epoch: 1,
-        };
+        let node = |name: &str| NodeEpoch { node: Arc::from(name), epoch: 1 };
         let leases = |running| vec![("dead".to_owned(), 5), ("running".to_owned(), running)];
         let mut seen = SeenLeases::default();
         seen.update(leases(100), 1_000);

@@ -40,11 +40,7 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
     /// `capacity`: of the mailbox, in messages.
     pub(super) fn new(name: Arc<str>, capacity: usize, current: Arc<ArcSwap<Addr<A>>>) -> Self {
         let meters = MailboxMeters::new(&name, capacity);
-        Self {
-            name,
-            current,
-            meters,
-        }
+        Self { name, current, meters }
     }
 
     pub fn name(&self) -> &str {
@@ -59,13 +55,12 @@ impl<A: Actor<Context = Context<A>>> Handle<A> {
         A: Handler<Measured<M>>,
         A::Context: ToEnvelope<A, Measured<M>>,
     {
-        self.current
-            .load()
-            .try_send(Measured::new(message, &self.meters))
-            .map_err(|error| match error {
+        self.current.load().try_send(Measured::new(message, &self.meters)).map_err(|error| {
+            match error {
                 actix::prelude::SendError::Full(_) => Undelivered::Full,
                 actix::prelude::SendError::Closed(_) => Undelivered::Down,
-            })
+            }
+        })
     }
 
     /// Sends a message and waits for the answer, at most `timeout`.

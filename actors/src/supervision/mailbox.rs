@@ -40,19 +40,13 @@ struct Waiting(Arc<MailboxMeters>);
 impl<M> Measured<M> {
     pub(crate) fn new(message: M, meters: &Arc<MailboxMeters>) -> Measured<M> {
         meters.depth.increment(1.0);
-        Measured {
-            message,
-            waiting: Waiting(Arc::clone(meters)),
-        }
+        Measured { message, waiting: Waiting(Arc::clone(meters)) }
     }
 
     /// Takes the message out of the mailbox and starts to measure its handling.
     #[doc(hidden)]
     pub fn begin(self) -> (M, Handling) {
-        let handling = Handling {
-            meters: Arc::clone(&self.waiting.0),
-            since: Instant::now(),
-        };
+        let handling = Handling { meters: Arc::clone(&self.waiting.0), since: Instant::now() };
         (self.message, handling)
     }
 }

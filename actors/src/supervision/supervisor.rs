@@ -146,10 +146,7 @@ where
     A: Actor<Context = Context<A>>,
 {
     let (exit, exits) = oneshot::channel();
-    let guard = ActorGuard {
-        role: Arc::clone(name),
-        _exit: exit,
-    };
+    let guard = ActorGuard { role: Arc::clone(name), _exit: exit };
     let factory = Arc::clone(factory);
     let address = A::start_in_arbiter(thread, move |ctx| {
         ctx.set_mailbox_capacity(capacity);

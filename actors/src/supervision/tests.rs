@@ -64,10 +64,7 @@ impl Actor for CrashLooper {
 supervised!(CrashLooper);
 
 fn spawn_counter(supervisor: &mut Supervisor, capacity: usize) -> Handle<Counter> {
-    supervisor.spawn("counter", capacity, |guard| Counter {
-        count: 0,
-        _guard: guard,
-    })
+    supervisor.spawn("counter", capacity, |guard| Counter { count: 0, _guard: guard })
 }
 
 fn run(supervisor: Supervisor) -> Arc<Health> {
@@ -160,9 +157,8 @@ fn a_full_mailbox_is_distinguished_from_a_stopped_actor() {
         let mut supervisor = Supervisor::default();
         let counter = spawn_counter(&mut supervisor, 1);
         counter.try_send(Do::Freeze).unwrap();
-        let full = std::iter::repeat_with(|| counter.try_send(Do::Count))
-            .find_map(Result::err)
-            .unwrap();
+        let full =
+            std::iter::repeat_with(|| counter.try_send(Do::Count)).find_map(Result::err).unwrap();
         assert_eq!(full, Undelivered::Full);
     });
 }

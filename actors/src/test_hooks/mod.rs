@@ -18,10 +18,7 @@ pub(crate) mod panics;
 /// The duration that a debug build finds in this variable, in milliseconds. Otherwise `shipped`.
 pub fn duration(variable: &str, shipped: Duration) -> Duration {
     #[cfg(debug_assertions)]
-    if let Some(milliseconds) = std::env::var(variable)
-        .ok()
-        .and_then(|text| text.parse().ok())
-    {
+    if let Some(milliseconds) = std::env::var(variable).ok().and_then(|text| text.parse().ok()) {
         return Duration::from_millis(milliseconds);
     }
     #[cfg(not(debug_assertions))]

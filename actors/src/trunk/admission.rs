@@ -93,8 +93,7 @@ impl Admission {
     /// Sets other limits. Channels in use stay in use, even above a lower limit.
     pub fn set_limits(&self, channels: u32, calls_per_second: Option<NonZeroU32>) {
         self.channels_limit.store(channels, Ordering::Relaxed);
-        self.calls_per_second
-            .store(calls_per_second.map(|rate| Arc::new(limiter(rate))));
+        self.calls_per_second.store(calls_per_second.map(|rate| Arc::new(limiter(rate))));
     }
 
     /// Claims the phone's window and a channel, or neither.
@@ -110,17 +109,12 @@ impl Admission {
         if let Entry::Occupied(held) = &entry
             && held.get().until_ms > now_ms
         {
-            return Admitted::WindowHeld {
-                until_ms: held.get().until_ms,
-            };
+            return Admitted::WindowHeld { until_ms: held.get().until_ms };
         }
         let Some(channel) = self.take_channel(realm) else {
             return Admitted::Full;
         };
-        entry.insert(Claim {
-            delivery_id,
-            until_ms,
-        });
+        entry.insert(Claim { delivery_id, until_ms });
         Admitted::Granted(channel)
     }
 
@@ -144,24 +138,18 @@ impl Admission {
         let channel = Channel(Arc::clone(self), realm);
         let limiter = self.calls_per_second.load();
         let too_fast = realm == Realm::Live
-            && limiter
-                .as_ref()
-                .is_some_and(|limiter| limiter.check().is_err());
+            && limiter.as_ref().is_some_and(|limiter| limiter.check().is_err());
         (!too_fast).then_some(channel)
     }
 
     /// Releases the window, if this delivery still holds it.
     pub fn release(&self, realm: Realm, phone: Phone, delivery_id: DeliveryId) {
-        self.windows
-            .remove_if(&(realm, phone), |_, claim| claim.delivery_id == delivery_id);
+        self.windows.remove_if(&(realm, phone), |_, claim| claim.delivery_id == delivery_id);
     }
 
     /// Adds a window from the database: of another node, or from before a restart. A claim that ends later is kept.
     pub fn hold(&self, realm: Realm, phone: Phone, delivery_id: DeliveryId, until_ms: i64) {
-        let claim = Claim {
-            delivery_id,
-            until_ms,
-        };
+        let claim = Claim { delivery_id, until_ms };
         self.windows
             .entry((realm, phone))
             .and_modify(|held| {
@@ -241,10 +229,7 @@ mod tests {
             claim(&admission, id(), 29_999),
             Admitted::WindowHeld { until_ms: 30_000 }
         ));
-        assert!(matches!(
-            claim(&admission, id(), 30_000),
-            Admitted::Granted(_)
-        ));
+        assert!(matches!(claim(&admission, id(), 30_000), Admitted::Granted(_)));
     }
 
     #[test]
@@ -264,10 +249,7 @@ mod tests {
         };
         assert!(matches!(claim(&admission, id(), 30_000), Admitted::Full));
         drop(channel);
-        assert!(matches!(
-            claim(&admission, id(), 30_001),
-            Admitted::Granted(_)
-        ));
+        assert!(matches!(claim(&admission, id(), 30_001), Admitted::Granted(_)));
     }
 
     #[test]
@@ -288,15 +270,9 @@ mod tests {
         assert_eq!(admission.channels_used(), 1);
         assert!(matches!(claim(&admission, id(), 30_000), Admitted::Full));
         drop(first);
-        assert!(matches!(
-            claim(&admission, id(), 30_001),
-            Admitted::Granted(_)
-        ));
+        assert!(matches!(claim(&admission, id(), 30_001), Admitted::Granted(_)));
         admission.set_limits(10, NonZeroU32::new(1));
-        assert!(matches!(
-            claim(&admission, id(), 90_000),
-            Admitted::Granted(_)
-        ));
+        assert!(matches!(claim(&admission, id(), 90_000), Admitted::Granted(_)));
         assert!(matches!(claim(&admission, id(), 150_000), Admitted::Full));
     }
 
@@ -306,10 +282,7 @@ mod tests {
         let (mine, other) = (id(), id());
         let _channel = claim(&admission, mine, 0);
         admission.release(Realm::Live, phone(), other);
-        assert!(matches!(
-            claim(&admission, other, 1),
-            Admitted::WindowHeld { .. }
-        ));
+        assert!(matches!(claim(&admission, other, 1), Admitted::WindowHeld { .. }));
         admission.release(Realm::Live, phone(), mine);
         assert!(matches!(claim(&admission, other, 1), Admitted::Granted(_)));
     }
@@ -319,10 +292,7 @@ mod tests {
         let admission = Admission::new(10, None);
         let _channel = claim(&admission, id(), 0);
         admission.hold(Realm::Live, phone(), id(), 10);
-        assert!(matches!(
-            claim(&admission, id(), 20),
-            Admitted::WindowHeld { until_ms: 30_000 }
-        ));
+        assert!(matches!(claim(&admission, id(), 20), Admitted::WindowHeld { until_ms: 30_000 }));
         admission.sweep(30_000);
         assert_eq!(admission.windows(), 0);
     }

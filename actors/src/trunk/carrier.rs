@@ -92,10 +92,7 @@ impl Trunk {
         };
         CallOrder {
             call_id,
-            labels: CallLabels {
-                carrier: self.carrier.name(),
-                realm: params.realm.name(),
-            },
+            labels: CallLabels { carrier: self.carrier.name(), realm: params.realm.name() },
             gateway: target,
             credentials: gateway.credentials.clone(),
             gateway_host: gateway.uri.host_and_port(),
@@ -151,14 +148,7 @@ impl CarrierActor {
         store: Store,
         guard: ActorGuard,
     ) -> Self {
-        Self {
-            carrier,
-            admission,
-            line,
-            lease,
-            store,
-            _guard: guard,
-        }
+        Self { carrier, admission, line, lease, store, _guard: guard }
     }
 }
 
@@ -174,9 +164,7 @@ impl Actor for CarrierActor {
             load_windows(&store, lease.window_clock(), &admission, carrier).await;
         };
         ctx.wait(actix::fut::wrap_future(reload));
-        ctx.run_interval(SWEEP_INTERVAL, |actor, _| {
-            actor.admission.sweep(clock::boot_ms())
-        });
+        ctx.run_interval(SWEEP_INTERVAL, |actor, _| actor.admission.sweep(clock::boot_ms()));
     }
 }
 

@@ -120,15 +120,9 @@ fn by_weight(
     candidates: &[(usize, Hop)],
     random: u32,
 ) -> Option<(usize, Hop)> {
-    let priority = candidates
-        .iter()
-        .map(|(index, _)| gateways[*index].priority);
+    let priority = candidates.iter().map(|(index, _)| gateways[*index].priority);
     let lowest = priority.min()?;
-    let best = || {
-        candidates
-            .iter()
-            .filter(move |(index, _)| gateways[*index].priority == lowest)
-    };
+    let best = || candidates.iter().filter(move |(index, _)| gateways[*index].priority == lowest);
     // A gateway of weight 0 still receives calls when it is the only one.
     let share = |index: usize| u64::from(gateways[index].weight.max(1));
     let total: u64 = best().map(|(index, _)| share(*index)).sum();
@@ -147,9 +141,7 @@ fn by_weight(
 /// The shortest `Retry-After` of the gateways that currently want no calls.
 pub fn retry_after(gateways: &[Gateway], now: Instant) -> Option<Duration> {
     let gateways = gateways.iter();
-    gateways
-        .filter_map(|gateway| gateway.state.retry_after(now))
-        .min()
+    gateways.filter_map(|gateway| gateway.state.retry_after(now)).min()
 }
 
 #[cfg(test)]
@@ -220,10 +212,7 @@ mod tests {
         for _ in 0..3 {
             gateways[0].state.call_refused(&Refusal::Silent, hop(5060));
         }
-        let failed = Refusal::Rejected {
-            code: 500,
-            retry_after_seconds: None,
-        };
+        let failed = Refusal::Rejected { code: 500, retry_after_seconds: None };
         for _ in 0..3 {
             gateways[1].state.call_refused(&failed, hop(5060));
         }
@@ -242,11 +231,7 @@ mod tests {
         assert_eq!(choose(&[first]), Some(second));
         assert_eq!(choose(&[first, second]), Some((1, hop(5060))));
         gateways[0].state.set_targets(vec![]);
-        assert_eq!(
-            choose(&[]),
-            Some((1, hop(5060))),
-            "its name does not resolve"
-        );
+        assert_eq!(choose(&[]), Some((1, hop(5060))), "its name does not resolve");
     }
 
     #[test]

@@ -17,10 +17,7 @@ pub struct LiveTrunk {
 
 impl LiveTrunk {
     pub fn new(trunk: Trunk) -> Arc<LiveTrunk> {
-        Arc::new(LiveTrunk {
-            carrier: trunk.carrier,
-            current: ArcSwap::from_pointee(trunk),
-        })
+        Arc::new(LiveTrunk { carrier: trunk.carrier, current: ArcSwap::from_pointee(trunk) })
     }
 
     /// The current trunk. An OTP keeps it to its end, so that the indexes of its gateways stay the same.

@@ -82,9 +82,7 @@ impl CarrierMeters {
         match outcome.status {
             Status::Delivered => self.delivered.increment(1),
             Status::Sent | Status::Failed => {
-                let index = ERROR_CODES
-                    .iter()
-                    .position(|code| Some(*code) == outcome.error_code);
+                let index = ERROR_CODES.iter().position(|code| Some(*code) == outcome.error_code);
                 if let Some(index) = index {
                     self.failed[index].increment(1);
                 }

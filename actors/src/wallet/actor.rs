@@ -37,10 +37,7 @@ impl Wallets {
     /// # Panics
     /// When there is none.
     pub fn new(wallets: Vec<Handle<Wallet>>) -> Self {
-        assert!(
-            !wallets.is_empty(),
-            "there must be at least one wallet actor"
-        );
+        assert!(!wallets.is_empty(), "there must be at least one wallet actor");
         Self(Arc::new(wallets))
     }
 
@@ -159,37 +156,29 @@ impl Wallet {
         }
         self.group_commit.began(postings, Instant::now());
         self.meters.waiting.set(self.waiting() as f64);
-        let committed = batch.commit(
-            self.store.clone(),
-            Arc::clone(&self.lease),
-            cache,
-            self.meters.clone(),
-        );
-        ctx.spawn(
-            committed
-                .into_actor(self)
-                .map(|(mut cache, result), wallet, ctx| {
-                    wallet.group_commit.ended(Instant::now());
-                    if std::mem::take(&mut wallet.is_all_stale) {
-                        cache = WalletCache::default();
-                    }
-                    for account in wallet.stale.drain(..) {
-                        cache.invalidate_wallet(account);
-                        cache.invalidate_endpoints(account);
-                    }
-                    wallet.cache = Some(cache);
-                    match result {
-                        BatchResult::Webhooks => {
-                            // A full mailbox means that the actor is awake already.
-                            let _ = wallet.webhooks.try_send(Wake);
-                        }
-                        BatchResult::NoWebhooks => {}
-                        // The debits that waited meanwhile would wait as long for the same failure.
-                        BatchResult::Failed => wallet.refuse(usize::MAX),
-                    }
-                    wallet.commit_soon(ctx);
-                }),
-        );
+        let committed =
+            batch.commit(self.store.clone(), Arc::clone(&self.lease), cache, self.meters.clone());
+        ctx.spawn(committed.into_actor(self).map(|(mut cache, result), wallet, ctx| {
+            wallet.group_commit.ended(Instant::now());
+            if std::mem::take(&mut wallet.is_all_stale) {
+                cache = WalletCache::default();
+            }
+            for account in wallet.stale.drain(..) {
+                cache.invalidate_wallet(account);
+                cache.invalidate_endpoints(account);
+            }
+            wallet.cache = Some(cache);
+            match result {
+                BatchResult::Webhooks => {
+                    // A full mailbox means that the actor is awake already.
+                    let _ = wallet.webhooks.try_send(Wake);
+                }
+                BatchResult::NoWebhooks => {}
+                // The debits that waited meanwhile would wait as long for the same failure.
+                BatchResult::Failed => wallet.refuse(usize::MAX),
+            }
+            wallet.commit_soon(ctx);
+        }));
     }
 }
 

@@ -92,21 +92,12 @@ impl Batch {
         meters: Meters,
     ) -> (WalletCache, BatchResult) {
         let postings = self.postings();
-        let (debits, replies): (Vec<Debit>, Vec<_>) = self
-            .debits
-            .into_iter()
-            .map(|(_, post)| (post.debit, post.reply))
-            .unzip();
-        let (settlements, settled): (Vec<Settlement>, Vec<_>) = self
-            .settlements
-            .into_iter()
-            .map(|settle| (settle.settlement, settle.reply))
-            .unzip();
-        let (keep, kept): (Vec<IdempotencyWrite>, Vec<_>) = self
-            .answers
-            .into_iter()
-            .map(|answer| (answer.keep, answer.reply))
-            .unzip();
+        let (debits, replies): (Vec<Debit>, Vec<_>) =
+            self.debits.into_iter().map(|(_, post)| (post.debit, post.reply)).unzip();
+        let (settlements, settled): (Vec<Settlement>, Vec<_>) =
+            self.settlements.into_iter().map(|settle| (settle.settlement, settle.reply)).unzip();
+        let (keep, kept): (Vec<IdempotencyWrite>, Vec<_>) =
+            self.answers.into_iter().map(|answer| (answer.keep, answer.reply)).unzip();
         let started = Instant::now();
         let result = commit_with_retries(
             &store,

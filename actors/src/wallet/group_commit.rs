@@ -107,13 +107,14 @@ mod tests {
         let start = Instant::now();
         let mut group_commit = GroupCommit::new(start);
         // All 32 clients send the next posting 100 µs after the commit began.
-        let batches = run(&mut group_commit, start, |since| {
-            if since >= Duration::from_micros(100) {
-                32
-            } else {
-                0
-            }
-        });
+        let batches =
+            run(
+                &mut group_commit,
+                start,
+                |since| {
+                    if since >= Duration::from_micros(100) { 32 } else { 0 }
+                },
+            );
         assert!(batches.iter().all(|batch| *batch == 32));
         // At first every commit is a probe, until a probe has found 32 postings.
         let probes = 200 / COMMITS_PER_PROBE;
@@ -126,9 +127,7 @@ mod tests {
         let start = Instant::now();
         let mut group_commit = GroupCommit::new(start);
         // 4,000 postings a second.
-        let batches = run(&mut group_commit, start, |since| {
-            (since.as_micros() / 250) as usize
-        });
+        let batches = run(&mut group_commit, start, |since| (since.as_micros() / 250) as usize);
         let settled = &batches[COMMITS_PER_PROBE as usize * 2..];
         assert!(settled.iter().all(|batch| *batch == 20), "{settled:?}");
     }
@@ -149,10 +148,7 @@ mod tests {
             let others = 32 - waiting;
             // The clients of the commit return 200 µs later.
             let back = now + Duration::from_micros(200);
-            while group_commit
-                .wait(if now < back { others } else { 32 }, now)
-                .is_some()
-            {
+            while group_commit.wait(if now < back { others } else { 32 }, now).is_some() {
                 now += Duration::from_micros(50);
             }
             waiting = if now < back { others } else { 32 };
@@ -173,9 +169,6 @@ mod tests {
         let now = start + MAX_INTERVAL * 2;
         assert_eq!(group_commit.wait(1, now), None);
         let a_bit_earlier = now - Duration::from_micros(1);
-        assert_eq!(
-            group_commit.wait(1, a_bit_earlier),
-            Some(Duration::from_micros(1))
-        );
+        assert_eq!(group_commit.wait(1, a_bit_earlier), Some(Duration::from_micros(1)));
     }
 }

@@ -43,11 +43,7 @@ impl WebhookActor {
         Self {
             store,
             lease,
-            sender: Sender {
-                client,
-                state,
-                meters: Meters::new(),
-            },
+            sender: Sender { client, state, meters: Meters::new() },
             is_scanning: false,
             must_scan_again: false,
             _guard: guard,
@@ -77,11 +73,7 @@ impl WebhookActor {
             let (node, claimed) = claim(&store, &lease, &sender.state).await;
             let may_be_more = claimed.len() == MAX_CLAIM as usize;
             for (webhook, slots) in claimed {
-                let claim = Claim {
-                    lease: Arc::clone(&lease),
-                    node: Arc::clone(&node),
-                    slots,
-                };
+                let claim = Claim { lease: Arc::clone(&lease), node: Arc::clone(&node), slots };
                 sender.post(webhook, claim, actor.clone().recipient());
             }
             drop(scan);

@@ -59,9 +59,7 @@ impl BackOff {
     /// The endpoints to which nothing may be sent.
     pub fn waiting_endpoints(&self, now: Instant) -> impl Iterator<Item = EndpointId> {
         let waiting = self.endpoints.iter();
-        waiting
-            .filter(move |(_, pause)| pause.until > now)
-            .map(|(endpoint, _)| *endpoint)
+        waiting.filter(move |(_, pause)| pause.until > now).map(|(endpoint, _)| *endpoint)
     }
 }
 

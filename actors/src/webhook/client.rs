@@ -181,11 +181,7 @@ impl WebhookClient {
             .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build()?;
-        Ok(Self {
-            http,
-            rules,
-            timeout,
-        })
+        Ok(Self { http, rules, timeout })
     }
 
     /// Sends once. The result includes all errors.
@@ -226,10 +222,7 @@ impl WebhookClient {
             true => "redirects are not followed".to_owned(),
             false => format!("answered {}", status.as_u16()),
         });
-        Sent {
-            duration,
-            ..sent(Some(status.as_u16()), Some(head), error)
-        }
+        Sent { duration, ..sent(Some(status.as_u16()), Some(head), error) }
     }
 
     fn request(&self, url: Url, outgoing: &Outgoing) -> reqwest::RequestBuilder {
@@ -294,10 +287,7 @@ fn describe(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
 
-    const CLOSED: TargetRules = TargetRules {
-        allow_private: false,
-        allow_http: false,
-    };
+    const CLOSED: TargetRules = TargetRules { allow_private: false, allow_http: false };
 
     #[test]
     fn only_https_on_public_addresses_is_allowed() {
@@ -322,21 +312,12 @@ mod tests {
 
     #[test]
     fn development_settings_allow_exactly_what_they_name() {
-        let http = TargetRules {
-            allow_http: true,
-            ..CLOSED
-        };
+        let http = TargetRules { allow_http: true, ..CLOSED };
         assert!(http.check("http://example.com/").is_ok());
         assert_eq!(http.check("http://127.0.0.1/"), Err(TargetError::NotPublic));
-        let private = TargetRules {
-            allow_private: true,
-            ..CLOSED
-        };
+        let private = TargetRules { allow_private: true, ..CLOSED };
         assert!(private.check("https://127.0.0.1/").is_ok());
-        assert_eq!(
-            private.check("http://127.0.0.1/"),
-            Err(TargetError::NotHttps)
-        );
+        assert_eq!(private.check("http://127.0.0.1/"), Err(TargetError::NotHttps));
     }
 
     #[tokio::test]

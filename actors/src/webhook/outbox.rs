@@ -33,10 +33,7 @@ pub(super) async fn release_postponed(store: &Store, state: &WebhookState) {
     if postponed.is_empty() {
         return;
     }
-    let rows: Vec<_> = postponed
-        .iter()
-        .map(|(id, node)| (*id, node.node.as_ref()))
-        .collect();
+    let rows: Vec<_> = postponed.iter().map(|(id, node)| (*id, node.node.as_ref())).collect();
     if let Err(error) = store.webhooks().release(&rows).await {
         tracing::warn!(%error, count = postponed.len(), "webhooks are not pending again yet");
         state.put_back_postponed(postponed);
@@ -55,13 +52,8 @@ pub(super) async fn claim(
     if room == 0 || !lease.is_valid() {
         return (node, Vec::new());
     }
-    let limits = ClaimLimits {
-        attempts: room,
-        per_endpoint: MAX_PER_ENDPOINT,
-    };
-    let claimed = store
-        .webhooks()
-        .claim(&node, &in_flight, limits, clock::unix_ms());
+    let limits = ClaimLimits { attempts: room, per_endpoint: MAX_PER_ENDPOINT };
+    let claimed = store.webhooks().claim(&node, &in_flight, limits, clock::unix_ms());
     let claimed = match claimed.await {
         Ok(claimed) => claimed
             .into_iter()

@@ -61,9 +61,7 @@ impl Sender {
                     shortage.count("webhook");
                     let node = Arc::clone(&claim.node);
                     let attempt = (outgoing.attempt_id, node);
-                    sender
-                        .state
-                        .postpone(endpoint, attempt, shortage, Instant::now());
+                    sender.state.postpone(endpoint, attempt, shortage, Instant::now());
                 }
                 Some(_) | None => {
                     sender.meters.count(&sent);
@@ -161,27 +159,19 @@ mod tests {
     const ENDPOINT: EndpointId = EndpointId(uuid::Uuid::from_u128(1));
 
     fn node(epoch: i64) -> NodeEpoch {
-        NodeEpoch {
-            node: Arc::from("n1"),
-            epoch,
-        }
+        NodeEpoch { node: Arc::from("n1"), epoch }
     }
 
     /// An attempt that was claimed in the node's first epoch.
     fn claimed(state: &WebhookState, lease: &Arc<Lease>) -> Claim {
-        Claim {
-            lease: Arc::clone(lease),
-            node: Arc::new(node(1)),
-            slots: state.begin(ENDPOINT),
-        }
+        Claim { lease: Arc::clone(lease), node: Arc::new(node(1)), slots: state.begin(ENDPOINT) }
     }
 
     #[tokio::test]
     async fn the_limit_of_an_endpoint_holds_for_claims_of_two_scans() {
         let (state, lease) = (WebhookState::default(), Lease::alone(node(1)));
-        let claimed: Vec<Claim> = (0..2 * MAX_PER_ENDPOINT)
-            .map(|_| claimed(&state, &lease))
-            .collect();
+        let claimed: Vec<Claim> =
+            (0..2 * MAX_PER_ENDPOINT).map(|_| claimed(&state, &lease)).collect();
         assert_eq!(state.in_flight(), 2 * MAX_PER_ENDPOINT);
         let (now, later) = claimed.split_at(MAX_PER_ENDPOINT as usize);
         let mut slots = Vec::new();

@@ -86,10 +86,7 @@ impl ApiKey {
         if checksum(signed) != given {
             return Err(MalformedKey);
         }
-        Ok(ApiKey {
-            text: text.to_owned(),
-            mode,
-        })
+        Ok(ApiKey { text: text.to_owned(), mode })
     }
 
     pub fn mode(&self) -> KeyMode {

@@ -24,9 +24,7 @@ pub fn parse_entry(text: &str) -> Result<IpNet, MalformedEntry> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(unmapped(address)));
     }
-    text.parse::<IpNet>()
-        .map(|net| net.trunc())
-        .map_err(|_| MalformedEntry(text.to_owned()))
+    text.parse::<IpNet>().map(|net| net.trunc()).map_err(|_| MalformedEntry(text.to_owned()))
 }
 
 /// Whether `client` may use a key with this allowlist. An empty allowlist admits every address.
@@ -89,9 +87,8 @@ pub fn client_ip(peer: IpAddr, headers: ClientHeaders<'_>, trusted: &TrustedSour
         .then(|| forwarded_address(headers.forwarded_for, &trusted.proxies))
         .flatten();
     let nearest = forwarded.unwrap_or(peer);
-    let is_from_cloudflare = [peer, nearest]
-        .into_iter()
-        .any(|address| contains(&trusted.cloudflare, address));
+    let is_from_cloudflare =
+        [peer, nearest].into_iter().any(|address| contains(&trusted.cloudflare, address));
     match is_from_cloudflare {
         true => cloudflare_address(headers).unwrap_or(nearest),
         false => nearest,
@@ -125,9 +122,7 @@ fn cloudflare_address(headers: ClientHeaders<'_>) -> Option<IpAddr> {
     let (first, others) = lines.split_first()?;
     let address = parse_address(first)?;
     // Cloudflare sends one line. With several different ones, at least one is forged.
-    let is_unambiguous = others
-        .iter()
-        .all(|other| parse_address(other) == Some(address));
+    let is_unambiguous = others.iter().all(|other| parse_address(other) == Some(address));
     is_unambiguous.then_some(address)
 }
 
@@ -163,11 +158,7 @@ mod tests {
     }
 
     /// A peer, its header lines, and the client's address.
-    type Case = (
-        &'static str,
-        &'static [(Header, &'static [u8])],
-        &'static str,
-    );
+    type Case = (&'static str, &'static [(Header, &'static [u8])], &'static str);
 
     #[derive(Clone, Copy, PartialEq)]
     enum Header {
@@ -208,23 +199,11 @@ mod tests {
     #[test]
     fn headers_of_a_peer_that_is_no_proxy_are_not_used() {
         check(&[
-            (
-                "203.0.113.5",
-                &[(Forwarded, b"198.51.100.9")],
-                "203.0.113.5",
-            ),
+            ("203.0.113.5", &[(Forwarded, b"198.51.100.9")], "203.0.113.5"),
             ("203.0.113.5", &[(Cf, b"198.51.100.9")], "203.0.113.5"),
-            (
-                "203.0.113.5",
-                &[(Cloudflare, b"198.51.100.9")],
-                "203.0.113.5",
-            ),
+            ("203.0.113.5", &[(Cloudflare, b"198.51.100.9")], "203.0.113.5"),
             // It claims to be behind Cloudflare.
-            (
-                "203.0.113.5",
-                &[(Cf, b"198.51.100.9"), (Forwarded, b"173.245.48.1")],
-                "203.0.113.5",
-            ),
+            ("203.0.113.5", &[(Cf, b"198.51.100.9"), (Forwarded, b"173.245.48.1")], "203.0.113.5"),
             ("::ffff:203.0.113.5", &[], "203.0.113.5"),
         ]);
     }
@@ -249,11 +228,7 @@ mod tests {
         }
         check(&[
             ("127.0.0.1", &[], "127.0.0.1"),
-            (
-                "::ffff:127.0.0.1",
-                &[(Forwarded, b"203.0.113.2")],
-                "203.0.113.2",
-            ),
+            ("::ffff:127.0.0.1", &[(Forwarded, b"203.0.113.2")], "203.0.113.2"),
             // The proxy's own line is the last one, or the end of the last one.
             (
                 "127.0.0.1",
@@ -262,23 +237,12 @@ mod tests {
             ),
             (
                 "127.0.0.1",
-                &[
-                    (Forwarded, b"203.0.113.7, 10.1.1.1"),
-                    (Forwarded, b"10.0.0.9"),
-                ],
+                &[(Forwarded, b"203.0.113.7, 10.1.1.1"), (Forwarded, b"10.0.0.9")],
                 "203.0.113.7",
             ),
             // Bytes that are not text do not hide what the proxy appended to them.
-            (
-                "127.0.0.1",
-                &[(Forwarded, b"\xff\xfe, 203.0.113.7")],
-                "203.0.113.7",
-            ),
-            (
-                "127.0.0.1",
-                &[(Forwarded, b"203.0.113.7, \xff")],
-                "127.0.0.1",
-            ),
+            ("127.0.0.1", &[(Forwarded, b"\xff\xfe, 203.0.113.7")], "203.0.113.7"),
+            ("127.0.0.1", &[(Forwarded, b"203.0.113.7, \xff")], "127.0.0.1"),
         ]);
     }
 
@@ -287,11 +251,7 @@ mod tests {
         check(&[
             // Through a proxy that passes the header on, from an address that is not Cloudflare's.
             ("127.0.0.1", &[(Cf, b"198.51.100.9")], "127.0.0.1"),
-            (
-                "127.0.0.1",
-                &[(Cf, b"198.51.100.9"), (Forwarded, b"203.0.113.7")],
-                "203.0.113.7",
-            ),
+            ("127.0.0.1", &[(Cf, b"198.51.100.9"), (Forwarded, b"203.0.113.7")], "203.0.113.7"),
             (
                 "127.0.0.1",
                 &[(Cloudflare, b"198.51.100.9"), (Forwarded, b"203.0.113.7")],
@@ -300,30 +260,15 @@ mod tests {
             // A Cloudflare address that the client itself wrote, to the left of its own.
             (
                 "127.0.0.1",
-                &[
-                    (Cf, b"198.51.100.9"),
-                    (Forwarded, b"173.245.48.1, 203.0.113.7"),
-                ],
+                &[(Cf, b"198.51.100.9"), (Forwarded, b"173.245.48.1, 203.0.113.7")],
                 "203.0.113.7",
             ),
             // Cloudflare connects directly.
             ("173.245.48.1", &[(Cf, b"198.51.100.9")], "198.51.100.9"),
-            (
-                "::ffff:173.245.48.1",
-                &[(Cf, b"198.51.100.9")],
-                "198.51.100.9",
-            ),
+            ("::ffff:173.245.48.1", &[(Cf, b"198.51.100.9")], "198.51.100.9"),
             ("2606:4700::1", &[(Cf, b"2001:db8::7")], "2001:db8::7"),
-            (
-                "173.245.48.1",
-                &[(Cloudflare, b"198.51.100.9")],
-                "198.51.100.9",
-            ),
-            (
-                "173.245.48.1",
-                &[(Forwarded, b"198.51.100.9")],
-                "173.245.48.1",
-            ),
+            ("173.245.48.1", &[(Cloudflare, b"198.51.100.9")], "198.51.100.9"),
+            ("173.245.48.1", &[(Forwarded, b"198.51.100.9")], "173.245.48.1"),
             // Client, Cloudflare, proxy.
             (
                 "127.0.0.1",
@@ -335,11 +280,7 @@ mod tests {
                 &[(Cf, b"198.51.100.9"), (Forwarded, b"104.16.0.9, 10.0.0.3")],
                 "198.51.100.9",
             ),
-            (
-                "127.0.0.1",
-                &[(Forwarded, b"198.51.100.9, 104.16.0.9")],
-                "104.16.0.9",
-            ),
+            ("127.0.0.1", &[(Forwarded, b"198.51.100.9, 104.16.0.9")], "104.16.0.9"),
         ]);
     }
 
@@ -349,52 +290,25 @@ mod tests {
             ("173.245.48.1", &[(Cf, b"not-an-ip")], "173.245.48.1"),
             ("173.245.48.1", &[(Cf, b"1.2.3")], "173.245.48.1"),
             ("173.245.48.1", &[(Cf, b"\xff")], "173.245.48.1"),
-            (
-                "173.245.48.1",
-                &[(Cf, b"198.51.100.9, 203.0.113.1")],
-                "173.245.48.1",
-            ),
-            (
-                "173.245.48.1",
-                &[(Cf, b"::ffff:198.51.100.9")],
-                "198.51.100.9",
-            ),
+            ("173.245.48.1", &[(Cf, b"198.51.100.9, 203.0.113.1")], "173.245.48.1"),
+            ("173.245.48.1", &[(Cf, b"::ffff:198.51.100.9")], "198.51.100.9"),
             ("173.245.48.1", &[(Cf, b" 198.51.100.9 ")], "198.51.100.9"),
-            (
-                "173.245.48.1",
-                &[(Cf, b"198.51.100.9"), (Cf, b"203.0.113.1")],
-                "173.245.48.1",
-            ),
-            (
-                "173.245.48.1",
-                &[(Cf, b"198.51.100.9"), (Cf, b"198.51.100.9")],
-                "198.51.100.9",
-            ),
+            ("173.245.48.1", &[(Cf, b"198.51.100.9"), (Cf, b"203.0.113.1")], "173.245.48.1"),
+            ("173.245.48.1", &[(Cf, b"198.51.100.9"), (Cf, b"198.51.100.9")], "198.51.100.9"),
             // Cloudflare passes on the second name from the client.
             (
                 "173.245.48.1",
                 &[(Cloudflare, b"203.0.113.1"), (Cf, b"198.51.100.9")],
                 "198.51.100.9",
             ),
-            (
-                "173.245.48.1",
-                &[(Cloudflare, b"203.0.113.1"), (Cf, b"x")],
-                "173.245.48.1",
-            ),
-            (
-                "127.0.0.1",
-                &[(Cf, b"x"), (Forwarded, b"203.0.113.2")],
-                "203.0.113.2",
-            ),
+            ("173.245.48.1", &[(Cloudflare, b"203.0.113.1"), (Cf, b"x")], "173.245.48.1"),
+            ("127.0.0.1", &[(Cf, b"x"), (Forwarded, b"203.0.113.2")], "203.0.113.2"),
         ]);
     }
 
     #[test]
     fn without_cloudflare_ranges_its_header_never_counts() {
-        let trusted = TrustedSources {
-            proxies: nets(&["127.0.0.0/8"]),
-            cloudflare: Vec::new(),
-        };
+        let trusted = TrustedSources { proxies: nets(&["127.0.0.0/8"]), cloudflare: Vec::new() };
         for peer in ["173.245.48.1", "127.0.0.1"] {
             for header in [Cf, Cloudflare] {
                 let lines: [(Header, &[u8]); 1] = [(header, b"198.51.100.9")];
@@ -412,12 +326,7 @@ mod tests {
 
     #[test]
     fn an_allowlist_admits_what_matches_any_entry() {
-        let list = nets(&[
-            "203.0.113.5",
-            "10.0.0.0/8",
-            "2001:db8::/32",
-            "::ffff:192.0.2.1",
-        ]);
+        let list = nets(&["203.0.113.5", "10.0.0.0/8", "2001:db8::/32", "::ffff:192.0.2.1"]);
         for (client, inside) in [
             ("203.0.113.5", true),
             ("203.0.113.6", false),

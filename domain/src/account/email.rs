@@ -23,18 +23,9 @@ struct Provider {
 }
 
 const PROVIDERS: [Provider; 3] = [
-    Provider {
-        domains: &["gmail.com", "googlemail.com"],
-        ignored: &['.'],
-    },
-    Provider {
-        domains: &["proton.me", "protonmail.com", "pm.me"],
-        ignored: &['.', '-', '_'],
-    },
-    Provider {
-        domains: &["icloud.com", "me.com", "mac.com"],
-        ignored: &[],
-    },
+    Provider { domains: &["gmail.com", "googlemail.com"], ignored: &['.'] },
+    Provider { domains: &["proton.me", "protonmail.com", "pm.me"], ignored: &['.', '-', '_'] },
+    Provider { domains: &["icloud.com", "me.com", "mac.com"], ignored: &[] },
 ];
 
 impl EmailAddress {
@@ -100,8 +91,7 @@ mod tests {
     use super::*;
 
     fn email(text: &str) -> Result<String, InvalidEmailAddress> {
-        text.parse::<EmailAddress>()
-            .map(|email| email.as_str().to_owned())
+        text.parse::<EmailAddress>().map(|email| email.as_str().to_owned())
     }
 
     #[test]

@@ -217,10 +217,7 @@ impl Usage {
     #[must_use]
     pub fn give_back(self, count: u32, at_ms: i64) -> Usage {
         let today = self.on(at_ms);
-        Usage {
-            used: (today.used - i64::from(count)).max(0),
-            ..today
-        }
+        Usage { used: (today.used - i64::from(count)).max(0), ..today }
     }
 
     /// The usage on the day of `at_ms`.
@@ -272,11 +269,7 @@ impl QuotaExceeded {
 impl fmt::Display for QuotaExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = rfc3339(self.resets_at_ms);
-        write!(
-            f,
-            "the quota {} of {} is used up until {at}",
-            self.quota, self.limit
-        )
+        write!(f, "the quota {} of {} is used up until {at}", self.quota, self.limit)
     }
 }
 
@@ -310,14 +303,8 @@ mod tests {
     #[test]
     fn every_kind_has_a_name_and_a_key_of_its_own() {
         let names: HashSet<_> = QuotaKind::ALL.iter().map(|kind| kind.name()).collect();
-        let keys: HashSet<_> = QuotaKind::ALL
-            .iter()
-            .map(|kind| kind.config_key())
-            .collect();
-        assert_eq!(
-            (names.len(), keys.len()),
-            (QuotaKind::ALL.len(), QuotaKind::ALL.len())
-        );
+        let keys: HashSet<_> = QuotaKind::ALL.iter().map(|kind| kind.config_key()).collect();
+        assert_eq!((names.len(), keys.len()), (QuotaKind::ALL.len(), QuotaKind::ALL.len()));
         for (index, kind) in QuotaKind::ALL.into_iter().enumerate() {
             assert_eq!(QuotaKind::named(kind.name()), Some(kind));
             // Limits are stored by this index.
@@ -337,13 +324,9 @@ mod tests {
 
     #[test]
     fn a_used_up_quota_says_when_it_resets() {
-        let used = Usage::default()
-            .take(QuotaKind::TestOtps, 3, Some(3), NOON)
-            .unwrap();
+        let used = Usage::default().take(QuotaKind::TestOtps, 3, Some(3), NOON).unwrap();
         assert_eq!(used.used, 3);
-        let exceeded = used
-            .take(QuotaKind::TestOtps, 1, Some(3), NOON)
-            .unwrap_err();
+        let exceeded = used.take(QuotaKind::TestOtps, 1, Some(3), NOON).unwrap_err();
         assert_eq!((exceeded.quota, exceeded.limit), ("test_otps", 3));
         assert_eq!(rfc3339(exceeded.resets_at_ms), "2026-05-26T00:00:00Z");
         assert_eq!(exceeded.retry_after_seconds, 12 * 3600);

@@ -41,11 +41,8 @@ pub enum Suspicion {
 }
 
 impl Suspicion {
-    pub const ALL: [Suspicion; 3] = [
-        Suspicion::RateJump,
-        Suspicion::SequentialNumbers,
-        Suspicion::LowAnswerRate,
-    ];
+    pub const ALL: [Suspicion; 3] =
+        [Suspicion::RateJump, Suspicion::SequentialNumbers, Suspicion::LowAnswerRate];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -79,18 +76,12 @@ impl Traffic {
             && self.otps.saturating_mul(1_000) > usual_milli.max(1_000).saturating_mul(limits.jump)
         {
             let usual = usual_milli / 1_000;
-            found.push((
-                Suspicion::RateJump,
-                format!("{} OTPs; {usual} are usual", self.otps),
-            ));
+            found.push((Suspicion::RateJump, format!("{} OTPs; {usual} are usual", self.otps)));
         }
         if percent(self.sequential, self.otps) >= limits.sequential_percent {
             found.push((
                 Suspicion::SequentialNumbers,
-                format!(
-                    "{} of {} OTPs to numbers in a row",
-                    self.sequential, self.otps
-                ),
+                format!("{} of {} OTPs to numbers in a row", self.sequential, self.otps),
             ));
         }
         if self.ended >= limits.min_otps
@@ -136,12 +127,8 @@ fn percent(part: i64, whole: i64) -> i64 {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        min_otps: 50,
-        jump: 10,
-        sequential_percent: 50,
-        answered_percent: 20,
-    };
+    const LIMITS: Limits =
+        Limits { min_otps: 50, jump: 10, sequential_percent: 50, answered_percent: 20 };
 
     fn traffic(otps: i64) -> Traffic {
         Traffic {
@@ -161,113 +148,46 @@ mod tests {
     #[test]
     fn usual_traffic_is_not_suspicious() {
         assert!(found(traffic(100_000)).is_empty());
-        assert!(
-            found(Traffic {
-                usual_milli: None,
-                ..traffic(100_000)
-            })
-            .is_empty()
-        );
+        assert!(found(Traffic { usual_milli: None, ..traffic(100_000) }).is_empty());
     }
 
     #[test]
     fn little_traffic_is_not_suspicious() {
-        let little = Traffic {
-            sequential: 49,
-            answered: 0,
-            usual_milli: Some(0),
-            ..traffic(49)
-        };
+        let little = Traffic { sequential: 49, answered: 0, usual_milli: Some(0), ..traffic(49) };
         assert!(found(little).is_empty());
     }
 
     #[test]
     fn each_suspicion_is_found_alone_and_together() {
-        let jump = Traffic {
-            usual_milli: Some(9_000),
-            ..traffic(100)
-        };
+        let jump = Traffic { usual_milli: Some(9_000), ..traffic(100) };
         assert_eq!(found(jump), [Suspicion::RateJump]);
-        assert!(
-            found(Traffic {
-                usual_milli: Some(10_000),
-                ..traffic(100)
-            })
-            .is_empty()
-        );
+        assert!(found(Traffic { usual_milli: Some(10_000), ..traffic(100) }).is_empty());
         assert_eq!(
-            found(Traffic {
-                sequential: 50,
-                ..traffic(100)
-            }),
+            found(Traffic { sequential: 50, ..traffic(100) }),
             [Suspicion::SequentialNumbers]
         );
-        assert!(
-            found(Traffic {
-                sequential: 49,
-                ..traffic(100)
-            })
-            .is_empty()
-        );
-        assert_eq!(
-            found(Traffic {
-                answered: 19,
-                ..traffic(100)
-            }),
-            [Suspicion::LowAnswerRate]
-        );
-        assert!(
-            found(Traffic {
-                answered: 20,
-                ..traffic(100)
-            })
-            .is_empty()
-        );
-        let all = Traffic {
-            sequential: 99,
-            answered: 0,
-            usual_milli: Some(1),
-            ..traffic(100)
-        };
+        assert!(found(Traffic { sequential: 49, ..traffic(100) }).is_empty());
+        assert_eq!(found(Traffic { answered: 19, ..traffic(100) }), [Suspicion::LowAnswerRate]);
+        assert!(found(Traffic { answered: 20, ..traffic(100) }).is_empty());
+        let all = Traffic { sequential: 99, answered: 0, usual_milli: Some(1), ..traffic(100) };
         assert_eq!(found(all), Suspicion::ALL);
     }
 
     #[test]
     fn calls_in_progress_do_not_count_as_unanswered() {
-        let ringing = Traffic {
-            ended: 49,
-            answered: 0,
-            ..traffic(1_000)
-        };
+        let ringing = Traffic { ended: 49, answered: 0, ..traffic(1_000) };
         assert!(found(ringing).is_empty());
     }
 
     #[test]
     fn the_usual_number_follows_slowly() {
-        let burst = Traffic {
-            usual_milli: Some(8_000),
-            ..traffic(16)
-        };
+        let burst = Traffic { usual_milli: Some(8_000), ..traffic(16) };
         assert_eq!(burst.usual_after_milli(), 9_000);
-        let silence = Traffic {
-            usual_milli: Some(8_000),
-            ..Traffic::default()
-        };
+        let silence = Traffic { usual_milli: Some(8_000), ..Traffic::default() };
         assert_eq!(silence.usual_after_milli(), 7_000);
-        let long = Traffic {
-            usual_milli: Some(8_000),
-            ..traffic(1)
-        }
-        .after_silence(2);
+        let long = Traffic { usual_milli: Some(8_000), ..traffic(1) }.after_silence(2);
         assert_eq!(long.usual_milli, Some(6_125));
         assert!(long.after_silence(i64::MAX).usual_milli < Some(100));
-        assert_eq!(
-            Traffic {
-                usual_milli: None,
-                ..traffic(5)
-            }
-            .usual_after_milli(),
-            5_000
-        );
+        assert_eq!(Traffic { usual_milli: None, ..traffic(5) }.usual_after_milli(), 5_000);
     }
 }

@@ -138,10 +138,7 @@ pub enum HoldReason {
 schema!(
     HoldReason,
     "HoldReason",
-    words(
-        "Why a payment waits for an operator.",
-        HoldReason::ALL.map(HoldReason::as_str)
-    )
+    words("Why a payment waits for an operator.", HoldReason::ALL.map(HoldReason::as_str))
 );
 serialize_as_word!(HoldReason, HoldReason::as_str);
 
@@ -170,9 +167,7 @@ impl HoldReason {
 
     /// The reason with this name, as stored with payments.
     pub fn named(name: &str) -> Option<HoldReason> {
-        HoldReason::ALL
-            .into_iter()
-            .find(|kept| kept.as_str() == name)
+        HoldReason::ALL.into_iter().find(|kept| kept.as_str() == name)
     }
 }
 

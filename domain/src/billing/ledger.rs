@@ -44,10 +44,7 @@ impl Bucket {
 schema!(
     Bucket,
     "Bucket",
-    words(
-        "A bucket of the wallet; spent in this order.",
-        Bucket::ALL.map(Bucket::as_str)
-    )
+    words("A bucket of the wallet; spent in this order.", Bucket::ALL.map(Bucket::as_str))
 );
 serialize_as_word!(Bucket, Bucket::as_str);
 
@@ -75,10 +72,7 @@ pub enum EntryKind {
 schema!(
     EntryKind,
     "EntryKind",
-    words(
-        "Why an entry was written.",
-        EntryKind::ALL.map(EntryKind::as_str)
-    )
+    words("Why an entry was written.", EntryKind::ALL.map(EntryKind::as_str))
 );
 serialize_as_word!(EntryKind, EntryKind::as_str);
 
@@ -207,11 +201,8 @@ impl Buckets {
             due -= part;
             Micros::new(part)
         };
-        let parts = Parts {
-            free: take(self.free),
-            bonus: take(self.bonus),
-            balance: take(self.balance),
-        };
+        let parts =
+            Parts { free: take(self.free), bonus: take(self.bonus), balance: take(self.balance) };
         let after = Buckets {
             free: Micros::new(self.free.get() - parts.free.get()),
             bonus: Micros::new(self.bonus.get() - parts.bonus.get()),

@@ -24,10 +24,7 @@ impl Month {
         if !is_number(year, 4) || !is_number(month, 2) {
             return None;
         }
-        let month = Month {
-            year: year.parse().ok()?,
-            month: month.parse().ok()?,
-        };
+        let month = Month { year: year.parse().ok()?, month: month.parse().ok()? };
         ((1..=12).contains(&month.month) && month.year >= 1970).then_some(month)
     }
 
@@ -35,9 +32,7 @@ impl Month {
     pub fn start_ms(self) -> i64 {
         let month = CalendarMonth::try_from(self.month).unwrap_or(CalendarMonth::January);
         let first = Date::from_calendar_date(self.year, month, 1);
-        first.map_or(0, |date| {
-            date.midnight().assume_utc().unix_timestamp() * 1_000
-        })
+        first.map_or(0, |date| date.midnight().assume_utc().unix_timestamp() * 1_000)
     }
 
     /// The end of the month (exclusive), in Unix milliseconds.
@@ -47,14 +42,8 @@ impl Month {
 
     fn next(self) -> Month {
         match self.month {
-            12 => Month {
-                year: self.year + 1,
-                month: 1,
-            },
-            month => Month {
-                month: month + 1,
-                ..self
-            },
+            12 => Month { year: self.year + 1, month: 1 },
+            month => Month { month: month + 1, ..self },
         }
     }
 }
@@ -145,11 +134,7 @@ impl PayoutWallet {
     /// The address, in the form that [`PayoutWallet::parse`] accepts.
     pub fn address(&self) -> String {
         match self {
-            PayoutWallet::Bank {
-                bin,
-                number,
-                holder,
-            } => format!("{bin} {number} {holder}"),
+            PayoutWallet::Bank { bin, number, holder } => format!("{bin} {number} {holder}"),
             PayoutWallet::Usdt { address } => address.clone(),
             PayoutWallet::Balance => String::new(),
         }
@@ -164,9 +149,7 @@ fn bank(address: &str) -> Option<PayoutWallet> {
     let is_number =
         (6..=19).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_alphanumeric());
     let is_name = (2..=70).contains(&holder.chars().count())
-        && holder
-            .chars()
-            .all(|c| c.is_alphabetic() || " .'-".contains(c));
+        && holder.chars().all(|c| c.is_alphabetic() || " .'-".contains(c));
     (is_bin && is_number && is_name).then(|| PayoutWallet::Bank {
         bin: bin.to_owned(),
         number: number.to_owned(),
@@ -188,9 +171,7 @@ fn tron(address: &str) -> Result<PayoutWallet, PayoutWalletError> {
         return Err(PayoutWalletError::UsdtMalformed);
     }
     match Sha256::digest(Sha256::digest(body))[..4] == *checksum {
-        true => Ok(PayoutWallet::Usdt {
-            address: address.to_owned(),
-        }),
+        true => Ok(PayoutWallet::Usdt { address: address.to_owned() }),
         false => Err(PayoutWalletError::UsdtChecksum),
     }
 }
@@ -208,16 +189,7 @@ mod tests {
         let december = Month::parse("2026-12").unwrap();
         assert_eq!(rfc3339(december.end_ms()), "2027-01-01T00:00:00Z");
         assert_eq!(december.to_string(), "2026-12");
-        for text in [
-            "",
-            "2026",
-            "2026-13",
-            "2026-00",
-            "26-11",
-            "2026-1",
-            "2026-11-01",
-            "-026-11",
-        ] {
+        for text in ["", "2026", "2026-13", "2026-00", "26-11", "2026-1", "2026-11-01", "-026-11"] {
             assert_eq!(Month::parse(text), None, "{text:?}");
         }
     }
@@ -238,41 +210,18 @@ mod tests {
         // The address of the USDT contract.
         let usdt = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t";
         assert_eq!(PayoutWallet::parse("usdt", usdt).unwrap().address(), usdt);
-        assert_eq!(
-            PayoutWallet::parse("balance", ""),
-            Ok(PayoutWallet::Balance)
-        );
+        assert_eq!(PayoutWallet::parse("balance", ""), Ok(PayoutWallet::Balance));
     }
 
     #[test]
     fn invalid_wallets_are_refused() {
         use PayoutWalletError as E;
         for (kind, address, error) in [
-            (
-                "usdt",
-                "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s",
-                E::UsdtChecksum,
-            ),
-            (
-                "usdt",
-                "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6",
-                E::UsdtMalformed,
-            ),
-            (
-                "usdt",
-                "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D",
-                E::UsdtMalformed,
-            ),
-            (
-                "usdt",
-                "T00000000000000000000000000000000l",
-                E::UsdtMalformed,
-            ),
-            (
-                "usdt",
-                "Té7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t",
-                E::UsdtMalformed,
-            ),
+            ("usdt", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s", E::UsdtChecksum),
+            ("usdt", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6", E::UsdtMalformed),
+            ("usdt", "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D", E::UsdtMalformed),
+            ("usdt", "T00000000000000000000000000000000l", E::UsdtMalformed),
+            ("usdt", "Té7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t", E::UsdtMalformed),
             ("bank", "970436 0123456789", E::BankMalformed),
             ("bank", "97043 0123456789 A B", E::BankMalformed),
             ("bank", "970436 01234 A B", E::BankMalformed),
@@ -280,11 +229,7 @@ mod tests {
             ("balance", "x", E::BalanceWithAddress),
             ("paypal", "x@example.com", E::UnknownKind),
         ] {
-            assert_eq!(
-                PayoutWallet::parse(kind, address),
-                Err(error),
-                "{kind} {address}"
-            );
+            assert_eq!(PayoutWallet::parse(kind, address), Err(error), "{kind} {address}");
         }
     }
 }

@@ -115,10 +115,7 @@ mod tests {
 
     #[test]
     fn a_code_is_6_to_32_letters_and_digits() {
-        assert_eq!(
-            ReferralCode::parse(" 1A2b3c4d5e6f ").unwrap().as_str(),
-            "1a2b3c4d5e6f"
-        );
+        assert_eq!(ReferralCode::parse(" 1A2b3c4d5e6f ").unwrap().as_str(), "1a2b3c4d5e6f");
         for text in ["", "abc", "1a2b3c4d5e6f'", "é23456789", &"a".repeat(33)] {
             assert_eq!(ReferralCode::parse(text), None, "{text:?}");
         }

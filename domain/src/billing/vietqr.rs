@@ -48,9 +48,7 @@ pub fn payload(account: &BankAccount, vnd: i64, memo: &str) -> Option<String> {
 
 fn object(id: &str, value: &str) -> Option<String> {
     let length = value.len();
-    (1..=99)
-        .contains(&length)
-        .then(|| format!("{id}{length:02}{value}"))
+    (1..=99).contains(&length).then(|| format!("{id}{length:02}{value}"))
 }
 
 #[cfg(test)]
@@ -77,10 +75,7 @@ mod tests {
     #[test]
     fn the_checksum_matches_the_specification() {
         // CRC-16 with polynomial 0x1021 and start value 0xFFFF; its check value.
-        assert_eq!(
-            Crc::<u16>::new(&CRC_16_IBM_3740).checksum(b"123456789"),
-            0x29B1
-        );
+        assert_eq!(Crc::<u16>::new(&CRC_16_IBM_3740).checksum(b"123456789"), 0x29B1);
         // An example that NAPAS has published.
         let example = "00020101021238570010A00000072701270006970403011300110123456780208QRIBFTTA\
                        530370454061800005802VN62340107NPS68690819thanh toan don hang6304";

@@ -246,11 +246,7 @@ mod tests {
 
     impl Scene {
         fn new(is_probed: bool) -> Scene {
-            Scene {
-                breaker: Breaker::default(),
-                now: Instant::now(),
-                is_probed,
-            }
+            Scene { breaker: Breaker::default(), now: Instant::now(), is_probed }
         }
 
         fn observe(&mut self, observations: &[Observation]) -> Availability {
@@ -270,27 +266,16 @@ mod tests {
         let mut scene = Scene::new(false);
         let silent = Observation::SilentCall;
         assert_eq!(scene.observe(&[silent, silent]), Availability::Ready);
-        assert_eq!(
-            scene.observe(&[Observation::Works, silent, silent]),
-            Availability::Ready
-        );
+        assert_eq!(scene.observe(&[Observation::Works, silent, silent]), Availability::Ready);
         assert_eq!(scene.observe(&[silent]), Availability::Unavailable);
         assert!(scene.breaker.is_open());
         scene.now += MIN_OPEN_TIME;
         assert_eq!(scene.availability(), Availability::Trial);
         scene.breaker.begin_trial(scene.now);
-        assert_eq!(
-            scene.availability(),
-            Availability::Unavailable,
-            "one trial at a time"
-        );
+        assert_eq!(scene.availability(), Availability::Unavailable, "one trial at a time");
         assert_eq!(scene.observe(&[silent]), Availability::Unavailable);
         scene.now += MIN_OPEN_TIME;
-        assert_eq!(
-            scene.availability(),
-            Availability::Unavailable,
-            "twice as long"
-        );
+        assert_eq!(scene.availability(), Availability::Unavailable, "twice as long");
         scene.now += MIN_OPEN_TIME;
         assert_eq!(scene.availability(), Availability::Trial);
         scene.breaker.begin_trial(scene.now);
@@ -304,39 +289,20 @@ mod tests {
         let silent = Observation::SilentCall;
         assert_eq!(scene.observe(&[silent; 5]), Availability::Ready);
         assert!(scene.breaker.is_suspect(), "it should be probed");
-        assert_eq!(
-            scene.observe(&[Observation::ProbeAnswered]),
-            Availability::Ready
-        );
+        assert_eq!(scene.observe(&[Observation::ProbeAnswered]), Availability::Ready);
         assert!(!scene.breaker.is_suspect());
         assert_eq!(scene.observe(&[silent; 3]), Availability::Ready);
-        assert_eq!(
-            scene.observe(&[Observation::ProbeSilent]),
-            Availability::Unavailable
-        );
-        assert_eq!(
-            scene.observe(&[Observation::ProbeAnswered]),
-            Availability::Ready
-        );
+        assert_eq!(scene.observe(&[Observation::ProbeSilent]), Availability::Unavailable);
+        assert_eq!(scene.observe(&[Observation::ProbeAnswered]), Availability::Ready);
     }
 
     #[test]
     fn a_gateway_that_does_not_answer_options_still_gets_a_trial_call() {
         let mut scene = Scene::new(true);
-        assert_eq!(
-            scene.observe(&[Observation::ProbeSilent]),
-            Availability::Ready
-        );
-        assert_eq!(
-            scene.observe(&[Observation::ProbeSilent]),
-            Availability::LastResort
-        );
+        assert_eq!(scene.observe(&[Observation::ProbeSilent]), Availability::Ready);
+        assert_eq!(scene.observe(&[Observation::ProbeSilent]), Availability::LastResort);
         scene.breaker.begin_trial(scene.now);
-        assert_eq!(
-            scene.availability(),
-            Availability::Unavailable,
-            "one call at a time"
-        );
+        assert_eq!(scene.availability(), Availability::Unavailable, "one call at a time");
         assert!(scene.breaker.is_open());
         assert_eq!(scene.observe(&[Observation::Works]), Availability::Ready);
     }
@@ -344,14 +310,8 @@ mod tests {
     #[test]
     fn a_gateway_that_fails_calls_is_the_last_resort_until_a_call_succeeds() {
         let mut scene = Scene::new(true);
-        assert_eq!(
-            scene.observe(&[Observation::Failed; 2]),
-            Availability::Ready
-        );
-        assert_eq!(
-            scene.observe(&[Observation::Failed]),
-            Availability::LastResort
-        );
+        assert_eq!(scene.observe(&[Observation::Failed; 2]), Availability::Ready);
+        assert_eq!(scene.observe(&[Observation::Failed]), Availability::LastResort);
         assert_eq!(
             scene.observe(&[Observation::ProbeAnswered]),
             Availability::LastResort,
@@ -365,20 +325,11 @@ mod tests {
     #[test]
     fn retry_after_is_honoured_and_blocks_all_calls_after_two_in_a_row() {
         let mut scene = Scene::new(true);
-        assert_eq!(
-            scene.observe(&[Observation::Throttled(17)]),
-            Availability::LastResort
-        );
+        assert_eq!(scene.observe(&[Observation::Throttled(17)]), Availability::LastResort);
         assert_eq!(scene.observe(&[Observation::Works]), Availability::Ready);
-        assert_eq!(
-            scene.observe(&[Observation::Throttled(17)]),
-            Availability::LastResort
-        );
+        assert_eq!(scene.observe(&[Observation::Throttled(17)]), Availability::LastResort);
         scene.now += S;
-        assert_eq!(
-            scene.observe(&[Observation::Throttled(3)]),
-            Availability::Unavailable
-        );
+        assert_eq!(scene.observe(&[Observation::Throttled(3)]), Availability::Unavailable);
         assert_eq!(scene.breaker.retry_after(scene.now), Some(16 * S));
         scene.now += 16 * S;
         assert_eq!(scene.availability(), Availability::Ready);

@@ -38,11 +38,7 @@ pub struct WeakChallenge {
 
 impl fmt::Display for WeakChallenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WeakChallenge {
-            code,
-            offered,
-            required,
-        } = self;
+        let WeakChallenge { code, offered, required } = self;
         write!(
             f,
             "challenged ({code}) with the digest algorithm {offered}, but `digest` requires {required}"
@@ -58,10 +54,7 @@ pub enum Refusal {
     /// The transport failed.
     TransportLost,
     /// The first response was final.
-    Rejected {
-        code: u16,
-        retry_after_seconds: Option<u32>,
-    },
+    Rejected { code: u16, retry_after_seconds: Option<u32> },
     /// The gateway demands an authentication that is too weak.
     WeakChallenge(WeakChallenge),
     /// Abandoned by this process before any response.
@@ -82,10 +75,7 @@ impl Refusal {
     /// The `Retry-After` of a 503 or 429, in seconds.
     pub fn throttled_seconds(&self) -> Option<u32> {
         match self {
-            Refusal::Rejected {
-                code: 429 | 503,
-                retry_after_seconds,
-            } => *retry_after_seconds,
+            Refusal::Rejected { code: 429 | 503, retry_after_seconds } => *retry_after_seconds,
             Refusal::Silent
             | Refusal::TransportLost
             | Refusal::Rejected { .. }

@@ -53,10 +53,7 @@ pub enum CallInput {
     /// A 2xx response with a usable media path.
     Answered,
     /// A final response of 300 or higher.
-    Rejected {
-        code: u16,
-        retry_after_seconds: Option<u32>,
-    },
+    Rejected { code: u16, retry_after_seconds: Option<u32> },
     /// A challenge that is not answered.
     WeakChallenge(WeakChallenge),
     /// No response within the gateway's timeout.
@@ -177,10 +174,9 @@ impl Call {
             return Vec::new();
         }
         match self.state {
-            CallState::Dialling => self.end(
-                CallEnd::NotAccepted(Refusal::Silent),
-                Some(CallEffect::Cancel),
-            ),
+            CallState::Dialling => {
+                self.end(CallEnd::NotAccepted(Refusal::Silent), Some(CallEffect::Cancel))
+            }
             CallState::Proceeding | CallState::Ringing => {
                 self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel))
             }
@@ -221,14 +217,8 @@ impl Call {
                 effects.extend(self.end(CallEnd::MediaLost, Some(CallEffect::HangUp)));
                 effects
             }
-            CallInput::Rejected {
-                code,
-                retry_after_seconds,
-            } => {
-                let refusal = Refusal::Rejected {
-                    code,
-                    retry_after_seconds,
-                };
+            CallInput::Rejected { code, retry_after_seconds } => {
+                let refusal = Refusal::Rejected { code, retry_after_seconds };
                 self.end(CallEnd::NotAccepted(refusal), None)
             }
             CallInput::WeakChallenge(challenge) => {
@@ -239,10 +229,9 @@ impl Call {
             CallInput::TransportLost => {
                 self.end(CallEnd::NotAccepted(Refusal::TransportLost), None)
             }
-            CallInput::Abandoned => self.end(
-                CallEnd::NotAccepted(Refusal::Abandoned),
-                Some(CallEffect::Cancel),
-            ),
+            CallInput::Abandoned => {
+                self.end(CallEnd::NotAccepted(Refusal::Abandoned), Some(CallEffect::Cancel))
+            }
             CallInput::CodeRead
             | CallInput::KeyPressed
             | CallInput::Played
@@ -263,13 +252,7 @@ impl Call {
             CallInput::Rejected { code, .. }
             | CallInput::WeakChallenge(WeakChallenge { code, .. }) => {
                 let after_ringing = self.has_rung;
-                self.end(
-                    CallEnd::Rejected {
-                        code,
-                        after_ringing,
-                    },
-                    None,
-                )
+                self.end(CallEnd::Rejected { code, after_ringing }, None)
             }
             CallInput::MediaLost => self.end(CallEnd::MediaLost, Some(CallEffect::HangUp)),
             CallInput::TransportLost => self.end(CallEnd::TransportLost, None),
@@ -352,19 +335,11 @@ impl Call {
         if matches!(code, 180..=182) {
             self.has_rung = true;
         }
-        self.state = if self.has_rung {
-            CallState::Ringing
-        } else {
-            CallState::Proceeding
-        };
+        self.state = if self.has_rung { CallState::Ringing } else { CallState::Proceeding };
     }
 
     fn end_of_speech(&self, otherwise: CallEnd) -> CallEnd {
-        if self.is_code_read {
-            CallEnd::Delivered
-        } else {
-            otherwise
-        }
+        if self.is_code_read { CallEnd::Delivered } else { otherwise }
     }
 
     fn end(&mut self, end: CallEnd, before: Option<CallEffect>) -> Vec<CallEffect> {

@@ -24,11 +24,7 @@ pub const ERROR_CODES: [&str; 9] = [
 /// The schema of a delivery's error code.
 pub struct ErrorCode;
 
-schema!(
-    ErrorCode,
-    "DeliveryErrorCode",
-    words("Why an OTP failed.", ERROR_CODES)
-);
+schema!(ErrorCode, "DeliveryErrorCode", words("Why an OTP failed.", ERROR_CODES));
 
 /// The status of a delivery, as in the API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -132,10 +128,9 @@ impl Outcome {
             Ending::Call(CallEnd::MediaLost) => carrier_error(Cow::Borrowed("media_lost")),
             Ending::Call(CallEnd::TransportLost) => carrier_error(Cow::Borrowed("transport_lost")),
             Ending::Call(CallEnd::NotAccepted(_)) => carrier_error(Cow::Borrowed("not_accepted")),
-            Ending::Call(CallEnd::Rejected {
-                code,
-                after_ringing,
-            }) => of_rejection(*code, *after_ringing),
+            Ending::Call(CallEnd::Rejected { code, after_ringing }) => {
+                of_rejection(*code, *after_ringing)
+            }
         };
         Outcome {
             status: Status::Failed,
@@ -185,10 +180,7 @@ mod tests {
     use super::*;
 
     fn rejected(code: u16, after_ringing: bool) -> Ending {
-        Ending::Call(CallEnd::Rejected {
-            code,
-            after_ringing,
-        })
+        Ending::Call(CallEnd::Rejected { code, after_ringing })
     }
 
     #[test]
@@ -196,62 +188,27 @@ mod tests {
         let kept = false;
         let refunded = true;
         for (ending, error_code, carrier_status, refund) in [
-            (
-                Ending::Call(CallEnd::PartialPlayback),
-                "partial_playback",
-                "hangup",
-                kept,
-            ),
+            (Ending::Call(CallEnd::PartialPlayback), "partial_playback", "hangup", kept),
             (rejected(486, true), "busy", "busy", kept),
             (rejected(600, false), "busy", "busy", kept),
             (rejected(603, true), "declined", "declined", kept),
             (rejected(403, false), "declined", "declined", kept),
             (rejected(433, false), "declined", "declined", kept),
             (rejected(607, true), "declined", "declined", kept),
-            (
-                Ending::Call(CallEnd::NoAnswer),
-                "no_answer",
-                "no_answer",
-                kept,
-            ),
+            (Ending::Call(CallEnd::NoAnswer), "no_answer", "no_answer", kept),
             (rejected(408, true), "no_answer", "no_answer", kept),
             (rejected(480, true), "no_answer", "no_answer", kept),
             (rejected(480, false), "unreachable", "unreachable", refunded),
             (rejected(410, true), "unreachable", "unreachable", refunded),
-            (
-                rejected(404, false),
-                "invalid_number",
-                "invalid_number",
-                refunded,
-            ),
-            (
-                rejected(484, true),
-                "invalid_number",
-                "invalid_number",
-                refunded,
-            ),
-            (
-                rejected(604, false),
-                "invalid_number",
-                "invalid_number",
-                refunded,
-            ),
+            (rejected(404, false), "invalid_number", "invalid_number", refunded),
+            (rejected(484, true), "invalid_number", "invalid_number", refunded),
+            (rejected(604, false), "invalid_number", "invalid_number", refunded),
             (rejected(503, false), "carrier_error", "503", refunded),
             (rejected(408, false), "carrier_error", "408", refunded),
             (rejected(302, true), "carrier_error", "302", refunded),
-            (
-                Ending::Call(CallEnd::MediaLost),
-                "carrier_error",
-                "media_lost",
-                refunded,
-            ),
+            (Ending::Call(CallEnd::MediaLost), "carrier_error", "media_lost", refunded),
             (Ending::Interrupted, "interrupted", "interrupted", refunded),
-            (
-                Ending::Call(CallEnd::TimeLimit),
-                "interrupted",
-                "interrupted",
-                refunded,
-            ),
+            (Ending::Call(CallEnd::TimeLimit), "interrupted", "interrupted", refunded),
         ] {
             let outcome = Outcome::of(&ending, RefundPolicy::Carrier);
             assert_eq!(outcome.status, Status::Failed, "{ending:?}");
@@ -266,11 +223,7 @@ mod tests {
 
     #[test]
     fn a_delivered_code_is_never_refunded() {
-        for policy in [
-            RefundPolicy::Carrier,
-            RefundPolicy::Never,
-            RefundPolicy::Undelivered,
-        ] {
+        for policy in [RefundPolicy::Carrier, RefundPolicy::Never, RefundPolicy::Undelivered] {
             let outcome = Outcome::of(&Ending::Call(CallEnd::Delivered), policy);
             assert_eq!(outcome.status, Status::Delivered);
             assert_eq!(outcome.error_code, None);

@@ -62,14 +62,8 @@ mod tests {
     #[test]
     fn steps_survive_writing_and_parsing() {
         let steps = [
-            CallStep {
-                kind: StepKind::KeyPressed,
-                after_ms: 4_100,
-            },
-            CallStep {
-                kind: StepKind::CodeRead,
-                after_ms: 9_230,
-            },
+            CallStep { kind: StepKind::KeyPressed, after_ms: 4_100 },
+            CallStep { kind: StepKind::CodeRead, after_ms: 9_230 },
         ];
         assert_eq!(write(&steps), "key:4100,read:9230");
         assert_eq!(read(&write(&steps)), steps);

@@ -11,10 +11,8 @@ const LIMITS: CallLimits = CallLimits {
     require_keypress: false,
 };
 
-const READING: ReadingTimes = ReadingTimes {
-    first: Duration::from_secs(10),
-    repeated: Duration::from_secs(13),
-};
+const READING: ReadingTimes =
+    ReadingTimes { first: Duration::from_secs(10), repeated: Duration::from_secs(13) };
 
 fn call_after(inputs: &[CallInput]) -> (Call, Instant) {
     let now = Instant::now();
@@ -40,10 +38,7 @@ fn a_whole_call_is_accepted_once_and_delivered_once() {
         (CallInput::Answered, vec![]),
         (CallInput::CodeRead, vec![]),
         (CallInput::CodeRead, vec![]),
-        (
-            CallInput::Played,
-            vec![CallEffect::HangUp, CallEffect::Ended(CallEnd::Delivered)],
-        ),
+        (CallInput::Played, vec![CallEffect::HangUp, CallEffect::Ended(CallEnd::Delivered)]),
         (CallInput::RemoteHungUp, vec![]),
         (CallInput::Played, vec![]),
     ];
@@ -57,28 +52,19 @@ fn a_whole_call_is_accepted_once_and_delivered_once() {
 fn a_key_repeats_the_code_three_times_at_most() {
     let (mut call, now) = call_after(&[TRYING, CallInput::Answered]);
     for n in 1..=3 {
-        assert_eq!(
-            call.step(CallInput::KeyPressed, now),
-            [CallEffect::Repeat(n)]
-        );
+        assert_eq!(call.step(CallInput::KeyPressed, now), [CallEffect::Repeat(n)]);
     }
     assert_eq!(call.step(CallInput::KeyPressed, now), []);
     assert_eq!(
         call.step(CallInput::Played, now),
-        [
-            CallEffect::HangUp,
-            CallEffect::Ended(CallEnd::PartialPlayback)
-        ],
+        [CallEffect::HangUp, CallEffect::Ended(CallEnd::PartialPlayback)],
         "no reading reached its last digit"
     );
 }
 
 #[test]
 fn if_a_key_is_required_the_code_is_read_only_after_a_key_press() {
-    let limits = CallLimits {
-        require_keypress: true,
-        ..LIMITS
-    };
+    let limits = CallLimits { require_keypress: true, ..LIMITS };
     let answered = || {
         let now = Instant::now();
         let mut call = Call::dial(limits, READING, now);
@@ -90,15 +76,9 @@ fn if_a_key_is_required_the_code_is_read_only_after_a_key_press() {
     };
     let (mut call, now) = answered();
     assert_eq!(call.step(CallInput::KeyPressed, now), [CallEffect::Speak]);
-    assert_eq!(
-        call.step(CallInput::KeyPressed, now),
-        [CallEffect::Repeat(1)]
-    );
+    assert_eq!(call.step(CallInput::KeyPressed, now), [CallEffect::Repeat(1)]);
     call.step(CallInput::CodeRead, now);
-    assert_eq!(
-        call.step(CallInput::RemoteHungUp, now),
-        [CallEffect::Ended(CallEnd::Delivered)]
-    );
+    assert_eq!(call.step(CallInput::RemoteHungUp, now), [CallEffect::Ended(CallEnd::Delivered)]);
     let partial = CallEffect::Ended(CallEnd::PartialPlayback);
     let (mut call, now) = answered();
     assert_eq!(
@@ -122,10 +102,7 @@ fn if_a_key_is_required_the_code_is_read_only_after_a_key_press() {
 
 #[test]
 fn without_time_for_a_reading_no_key_is_asked_for() {
-    let limits = CallLimits {
-        require_keypress: true,
-        ..LIMITS
-    };
+    let limits = CallLimits { require_keypress: true, ..LIMITS };
     let now = Instant::now();
     let mut call = Call::dial(limits, READING, now);
     call.step(TRYING, now);
@@ -140,23 +117,14 @@ fn without_time_for_a_reading_no_key_is_asked_for() {
 fn a_key_that_leaves_no_time_for_a_repetition_does_not_stop_the_reading() {
     let (mut call, now) = call_after(&[TRYING, CallInput::Answered]);
     let late = now + LIMITS.max_call - READING.repeated;
-    assert_eq!(
-        call.step(CallInput::KeyPressed, late + Duration::from_millis(1)),
-        []
-    );
-    assert_eq!(
-        call.step(CallInput::KeyPressed, late),
-        [CallEffect::Repeat(1)]
-    );
+    assert_eq!(call.step(CallInput::KeyPressed, late + Duration::from_millis(1)), []);
+    assert_eq!(call.step(CallInput::KeyPressed, late), [CallEffect::Repeat(1)]);
 }
 
 #[test]
 fn an_answer_without_a_provisional_response_is_accepted_and_the_code_is_read() {
     let (mut call, now) = call_after(&[]);
-    assert_eq!(
-        call.step(CallInput::Answered, now),
-        [CallEffect::Accepted, CallEffect::Speak]
-    );
+    assert_eq!(call.step(CallInput::Answered, now), [CallEffect::Accepted, CallEffect::Speak]);
 }
 
 #[test]
@@ -167,10 +135,7 @@ fn a_hang_up_before_the_last_digit_is_partial_and_after_it_delivered() {
         [CallEffect::Ended(CallEnd::PartialPlayback)]
     );
     let (mut call, now) = call_after(&[TRYING, CallInput::Answered, CallInput::CodeRead]);
-    assert_eq!(
-        call.step(CallInput::RemoteHungUp, now),
-        [CallEffect::Ended(CallEnd::Delivered)]
-    );
+    assert_eq!(call.step(CallInput::RemoteHungUp, now), [CallEffect::Ended(CallEnd::Delivered)]);
 }
 
 #[test]
@@ -179,10 +144,7 @@ fn an_unanswered_phone_is_cancelled_at_the_ring_timeout() {
     let due = call.deadline().unwrap();
     assert_eq!(due, now + LIMITS.ring_timeout);
     assert_eq!(call.tick(due - Duration::from_millis(1)), []);
-    assert_eq!(
-        call.tick(due),
-        [CallEffect::Cancel, CallEffect::Ended(CallEnd::NoAnswer)]
-    );
+    assert_eq!(call.tick(due), [CallEffect::Cancel, CallEffect::Ended(CallEnd::NoAnswer)]);
     assert_eq!(call.tick(due), []);
     assert_eq!(call.step(CallInput::Answered, due), []);
 }
@@ -192,17 +154,8 @@ fn early_media_is_neither_an_answer_nor_ringing() {
     let (mut call, now) = call_after(&[TRYING, CallInput::Provisional { code: 183 }]);
     assert_eq!(call.state(), CallState::Proceeding);
     assert_eq!(
-        call.step(
-            CallInput::Rejected {
-                code: 480,
-                retry_after_seconds: None
-            },
-            now
-        ),
-        [CallEffect::Ended(CallEnd::Rejected {
-            code: 480,
-            after_ringing: false
-        })]
+        call.step(CallInput::Rejected { code: 480, retry_after_seconds: None }, now),
+        [CallEffect::Ended(CallEnd::Rejected { code: 480, after_ringing: false })]
     );
 }
 
@@ -211,18 +164,12 @@ fn a_call_that_lasts_too_long_is_hung_up_at_its_limit() {
     let (mut call, now) = call_after(&[TRYING, CallInput::Answered, CallInput::CodeRead]);
     let due = call.deadline().unwrap();
     assert_eq!(due, now + LIMITS.max_call);
-    assert_eq!(
-        call.tick(due),
-        [CallEffect::HangUp, CallEffect::Ended(CallEnd::Delivered)]
-    );
+    assert_eq!(call.tick(due), [CallEffect::HangUp, CallEffect::Ended(CallEnd::Delivered)]);
 }
 
 #[test]
 fn only_technical_refusals_move_on_to_another_gateway() {
-    let rejected = |code| Refusal::Rejected {
-        code,
-        retry_after_seconds: None,
-    };
+    let rejected = |code| Refusal::Rejected { code, retry_after_seconds: None };
     for code in [408, 500, 502, 503, 504, 429] {
         assert!(rejected(code).may_fail_over(), "{code}");
     }
@@ -230,19 +177,13 @@ fn only_technical_refusals_move_on_to_another_gateway() {
         assert!(!rejected(code).may_fail_over(), "{code}");
     }
     assert!(Refusal::Silent.may_fail_over());
-    let weak = WeakChallenge {
-        code: 401,
-        offered: "md5",
-        required: "sha-256",
-    };
+    let weak = WeakChallenge { code: 401, offered: "md5", required: "sha-256" };
     assert!(Refusal::WeakChallenge(weak).may_fail_over());
     let now = Instant::now();
     let mut call = Call::dial(LIMITS, READING, now);
     assert_eq!(
         call.step(CallInput::WeakChallenge(weak), now),
-        [CallEffect::Ended(CallEnd::NotAccepted(
-            Refusal::WeakChallenge(weak)
-        ))]
+        [CallEffect::Ended(CallEnd::NotAccepted(Refusal::WeakChallenge(weak)))]
     );
 }
 
@@ -252,10 +193,7 @@ fn every_sequence_of_three_inputs_ends_exactly_once() {
         TRYING,
         RINGING,
         CallInput::Answered,
-        CallInput::Rejected {
-            code: 486,
-            retry_after_seconds: None,
-        },
+        CallInput::Rejected { code: 486, retry_after_seconds: None },
         CallInput::Silent,
         CallInput::TransportLost,
         CallInput::MediaLost,
@@ -278,11 +216,7 @@ fn every_sequence_of_three_inputs_ends_exactly_once() {
                 }
                 let far = now + Duration::from_secs(61);
                 effects.extend(call.tick(far));
-                assert_eq!(
-                    effects.iter().filter(|e| is_end(e)).count(),
-                    1,
-                    "{a:?} {b:?} {c:?}"
-                );
+                assert_eq!(effects.iter().filter(|e| is_end(e)).count(), 1, "{a:?} {b:?} {c:?}");
                 assert!(effects.iter().filter(|e| is_accepted(e)).count() <= 1);
                 assert_eq!(call.state(), CallState::Ended);
             }

@@ -13,15 +13,8 @@ const PLAN: &str = include_str!("../../data/vn-mobile-prefixes.csv");
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Carrier(u8);
 
-const NAMES: [&str; 7] = [
-    "viettel",
-    "vinaphone",
-    "mobifone",
-    "vietnamobile",
-    "gmobile",
-    "itel",
-    "wintel",
-];
+const NAMES: [&str; 7] =
+    ["viettel", "vinaphone", "mobifone", "vietnamobile", "gmobile", "itel", "wintel"];
 
 impl Carrier {
     /// Every carrier that hosts a mobile range.
@@ -31,10 +24,7 @@ impl Carrier {
 
     /// The carrier with this name, as in the configuration and the API.
     pub fn named(name: &str) -> Option<Carrier> {
-        NAMES
-            .iter()
-            .position(|n| *n == name)
-            .map(|n| Carrier(n as u8))
+        NAMES.iter().position(|n| *n == name).map(|n| Carrier(n as u8))
     }
 
     pub fn name(self) -> &'static str {
@@ -80,9 +70,8 @@ impl CarrierPlan {
     /// When the compiled-in table is malformed, which a test rules out.
     pub fn vietnam() -> Self {
         let mut by_prefix = [None; 100];
-        let rows = PLAN
-            .lines()
-            .filter(|line| !line.starts_with('#') && !line.starts_with("prefix"));
+        let rows =
+            PLAN.lines().filter(|line| !line.starts_with('#') && !line.starts_with("prefix"));
         for row in rows {
             let (prefix, name) = row.split_once(',').expect("a row is prefix,carrier");
             let prefix: usize = prefix.parse().expect("a prefix is two digits");

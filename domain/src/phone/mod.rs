@@ -105,10 +105,8 @@ impl fmt::Debug for Phone {
 }
 
 schema!(Phone, "Phone", {
-    let prefixes: Vec<String> = CarrierPlan::vietnam()
-        .prefixes()
-        .map(|prefix| format!("{prefix:02}"))
-        .collect();
+    let prefixes: Vec<String> =
+        CarrierPlan::vietnam().prefixes().map(|prefix| format!("{prefix:02}")).collect();
     pattern(
         "A Vietnamese mobile number in E.164.",
         format!(r"^\+84(?:{})[0-9]{{7}}$", prefixes.join("|")),
@@ -207,14 +205,7 @@ mod tests {
             assert_eq!(phone.whole().is_some(), !text.contains('*'));
             assert!(format!("{phone:?}").contains("***"));
         }
-        for text in [
-            "",
-            "+84",
-            "+8498***456",
-            "+849***4567",
-            "+8498**4567",
-            "8498***4567",
-        ] {
+        for text in ["", "+84", "+8498***456", "+849***4567", "+8498**4567", "8498***4567"] {
             assert_eq!(RecordedPhone::from_record(text), None, "{text:?}");
         }
     }

@@ -14,11 +14,7 @@ pub const ROW_BYTES: usize = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PortsError {
     #[error("{phone} is ported to two carriers, {one} and {other}")]
-    TwoCarriers {
-        phone: Phone,
-        one: Carrier,
-        other: Carrier,
-    },
+    TwoCarriers { phone: Phone, one: Carrier, other: Carrier },
     #[error("the packed table of ported numbers is damaged")]
     Damaged,
 }
@@ -41,11 +37,7 @@ impl PortTable {
         rows.dedup();
         let duplicate = rows.windows(2).find(|pair| pair[0].0 == pair[1].0);
         if let Some([(phone, one), (_, other)]) = duplicate {
-            return Err(PortsError::TwoCarriers {
-                phone: *phone,
-                one: *one,
-                other: *other,
-            });
+            return Err(PortsError::TwoCarriers { phone: *phone, one: *one, other: *other });
         }
         let (phones, carriers) = rows.into_iter().unzip();
         Ok(PortTable { phones, carriers })

@@ -200,11 +200,7 @@ mod tests {
                 r#""completed_at":"2026-05-25T10:00:25Z"}"#
             )
         );
-        let failed = Event {
-            status: Status::Failed,
-            error_code: Some("busy"),
-            ..event
-        };
+        let failed = Event { status: Status::Failed, error_code: Some("busy"), ..event };
         assert!(failed.body().contains(r#""error_code":"busy""#));
         assert!(failed.body().starts_with(r#"{"type":"otp.failed""#));
     }

@@ -105,9 +105,8 @@ impl Store {
                 Box::pin(std::future::ready(Ok(is_sound)))
             })
         });
-        let writer = Database::connect(options)
-            .await
-            .map_err(|error| sqlite_error(path.clone(), error))?;
+        let writer =
+            Database::connect(options).await.map_err(|error| sqlite_error(path.clone(), error))?;
         let readers = async |connections| {
             Database::connect(sqlite_options(url, connections, sqlite_reader))
                 .await
@@ -117,23 +116,16 @@ impl Store {
         let job_reader = readers(JOB_CONNECTIONS).await?;
         let mut options = sqlite_options(url, lists, sqlite_reader);
         options.map_sqlx_sqlite_pool_opts(|pool| {
-            pool.after_connect(|connection, _| Box::pin(limit_queries(connection)))
-                .before_acquire(|connection, _| {
+            pool.after_connect(|connection, _| Box::pin(limit_queries(connection))).before_acquire(
+                |connection, _| {
                     Box::pin(async move { limit_queries(connection).await.map(|()| true) })
-                })
+                },
+            )
         });
-        let reader = Database::connect(options)
-            .await
-            .map_err(|error| sqlite_error(path.clone(), error))?;
+        let reader =
+            Database::connect(options).await.map_err(|error| sqlite_error(path.clone(), error))?;
         let windows = Some(PhoneWindowCache::of(&path));
-        Ok(Store {
-            writer,
-            core_reader,
-            job_reader,
-            reader,
-            windows,
-            fail_stop,
-        })
+        Ok(Store { writer, core_reader, job_reader, reader, windows, fail_stop })
     }
 
     async fn connect_postgres(url: &str, lanes: u32, lists: u32) -> Result<Store, StoreError> {
@@ -228,10 +220,8 @@ fn create_folder(file: &Path) -> Result<(), StoreError> {
     let Some(folder) = file.parent().filter(|f| !f.as_os_str().is_empty()) else {
         return Ok(());
     };
-    std::fs::create_dir_all(folder).map_err(|source| StoreError::CannotCreateDirectory {
-        path: folder.to_path_buf(),
-        source,
-    })
+    std::fs::create_dir_all(folder)
+        .map_err(|source| StoreError::CannotCreateDirectory { path: folder.to_path_buf(), source })
 }
 
 /// Maps SQLite result codes: 8 read-only, 14 cannot open, 26 not a database.
@@ -257,10 +247,7 @@ async fn reach(server: &PgConnectOptions) -> Result<(), StoreError> {
     };
     match timeout(REACH_TIMEOUT, server.clone().connect()).await {
         Err(_) => Err(unreachable(None)),
-        Ok(Ok(connection)) => connection
-            .close()
-            .await
-            .map_err(|error| unreachable(Some(error))),
+        Ok(Ok(connection)) => connection.close().await.map_err(|error| unreachable(Some(error))),
         Ok(Err(error)) => Err(refusal(server, error).unwrap_or_else(|e| unreachable(Some(e)))),
     }
 }
@@ -273,14 +260,11 @@ fn refusal(server: &PgConnectOptions, error: SqlxError) -> Result<StoreError, Sq
     };
     match code.as_deref() {
         Some("3D000") => Ok(StoreError::DatabaseMissing {
-            database: server
-                .get_database()
-                .unwrap_or(server.get_username())
-                .to_owned(),
+            database: server.get_database().unwrap_or(server.get_username()).to_owned(),
         }),
-        Some("28P01" | "28000") => Ok(StoreError::AuthenticationRefused {
-            user: server.get_username().to_owned(),
-        }),
+        Some("28P01" | "28000") => {
+            Ok(StoreError::AuthenticationRefused { user: server.get_username().to_owned() })
+        }
         _ => Err(error),
     }
 }

@@ -27,11 +27,7 @@ pub enum StoreError {
     #[error("the server has no database {database}: create it with createdb {database}")]
     DatabaseMissing { database: String },
     #[error("the database server at {host}:{port} does not answer")]
-    Unreachable {
-        host: String,
-        port: u16,
-        source: Option<SqlxError>,
-    },
+    Unreachable { host: String, port: u16, source: Option<SqlxError> },
     #[error("the database server refuses user {user}: check the name and password in its URL")]
     AuthenticationRefused { user: String },
     #[error("the database lacks {missing} migrations: run nexo migrate up")]
@@ -54,10 +50,7 @@ pub enum StoreError {
     #[error("the database failed during COMMIT: the write may have taken effect")]
     InDoubt { source: Option<DbErr> },
     #[error("cannot read column {column} of a row of {table}")]
-    Unreadable {
-        table: &'static str,
-        column: &'static str,
-    },
+    Unreadable { table: &'static str, column: &'static str },
     #[error("the disk under the database failed: nothing is written until this process restarts")]
     Stopped,
     #[error("the database failed: {0}")]
@@ -221,9 +214,7 @@ fn is_unavailability(error: &DbErr) -> bool {
         | SqlxError::BeginFailed => true,
         SqlxError::Database(error) => error.code().is_some_and(|code| {
             code.len() == 5
-                && (["08", "53", "57P"]
-                    .iter()
-                    .any(|class| code.starts_with(class))
+                && (["08", "53", "57P"].iter().any(|class| code.starts_with(class))
                     || ["25P03", "25006"].contains(&code.as_ref()))
         }),
         _ => false,
@@ -238,8 +229,5 @@ pub(super) fn code(error: &DbErr) -> Option<String> {
         | DbErr::Query(RuntimeErr::SqlxError(e)) => e,
         _ => return None,
     };
-    source
-        .as_database_error()
-        .and_then(DatabaseError::code)
-        .map(|code| code.into_owned())
+    source.as_database_error().and_then(DatabaseError::code).map(|code| code.into_owned())
 }

@@ -8,25 +8,15 @@ use uuid::Uuid;
 const LANES: u32 = 4;
 
 pub enum Database {
-    Sqlite {
-        url: String,
-        _folder: TempDir,
-    },
-    Postgres {
-        url: String,
-        server: String,
-        name: String,
-    },
+    Sqlite { url: String, _folder: TempDir },
+    Postgres { url: String, server: String, name: String },
 }
 
 impl Database {
     pub fn sqlite() -> Database {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/data/nexo.db", folder.path().display());
-        Database::Sqlite {
-            url,
-            _folder: folder,
-        }
+        Database::Sqlite { url, _folder: folder }
     }
 
     /// Returns `None` if no server is configured.
@@ -45,11 +35,9 @@ impl Database {
     pub fn share(&self) -> Database {
         match self {
             Database::Sqlite { .. } => unreachable!("its folder has one owner"),
-            Database::Postgres { url, server, name } => Database::Postgres {
-                url: url.clone(),
-                server: server.clone(),
-                name: name.clone(),
-            },
+            Database::Postgres { url, server, name } => {
+                Database::Postgres { url: url.clone(), server: server.clone(), name: name.clone() }
+            }
         }
     }
 

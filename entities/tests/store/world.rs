@@ -50,17 +50,8 @@ impl World {
     }
 
     async fn of(store: Store, node: &str, account: AccountId) -> World {
-        let node = store
-            .cluster()
-            .start_node(NodeStart::exclusive(node, NOW))
-            .await
-            .unwrap();
-        World {
-            store,
-            node,
-            cache: WalletCache::new(),
-            account,
-        }
+        let node = store.cluster().start_node(NodeStart::exclusive(node, NOW)).await.unwrap();
+        World { store, node, cache: WalletCache::new(), account }
     }
 
     pub async fn debit(&mut self, debits: &[Debit]) -> Vec<DebitOutcome> {
@@ -72,11 +63,7 @@ impl World {
     }
 
     pub async fn commit(&mut self, debits: &[Debit], settlements: &[Settlement]) -> Committed {
-        self.store
-            .ledger()
-            .commit(&mut self.cache, &self.node, debits, settlements)
-            .await
-            .unwrap()
+        self.store.ledger().commit(&mut self.cache, &self.node, debits, settlements).await.unwrap()
     }
 
     /// Commits, but drops the future after this number of polls, as if the process died. Whether the commit
@@ -87,10 +74,7 @@ impl World {
         settlements: &[Settlement],
         mut polls: usize,
     ) {
-        let commit = self
-            .store
-            .ledger()
-            .commit(&mut self.cache, &self.node, debits, settlements);
+        let commit = self.store.ledger().commit(&mut self.cache, &self.node, debits, settlements);
         let mut commit = std::pin::pin!(commit);
         std::future::poll_fn(|context| {
             if polls == 0 {
@@ -115,12 +99,7 @@ impl World {
     }
 
     pub async fn held(&self) -> Buckets {
-        self.store
-            .ledger()
-            .wallet(self.account)
-            .await
-            .unwrap()
-            .unwrap()
+        self.store.ledger().wallet(self.account).await.unwrap().unwrap()
     }
 
     /// Panics with the broken invariants, if any.
@@ -292,10 +271,7 @@ pub fn interrupted(unfinished: &UnfinishedDelivery) -> Settlement {
 pub fn call(number: u16) -> CallAttempt {
     let answered = number % 2 == 1;
     CallAttempt {
-        steps: vec![CallStep {
-            kind: StepKind::CodeRead,
-            after_ms: 9_000,
-        }],
+        steps: vec![CallStep { kind: StepKind::CodeRead, after_ms: 9_000 }],
         id: AttemptId(Uuid::now_v7()),
         number,
         gateway: format!("gw{number}"),
@@ -306,11 +282,7 @@ pub fn call(number: u16) -> CallAttempt {
         answered_at_ms: answered.then_some(NOW + 4_000),
         ended_at_ms: NOW + 25_000,
         sip_code: answered.then_some(200),
-        end_reason: if answered {
-            "played".into()
-        } else {
-            "silent".into()
-        },
+        end_reason: if answered { "played".into() } else { "silent".into() },
         codec: answered.then_some("PCMA".into()),
         packets_sent: if answered { 1_000 } else { 0 },
         packets_received: answered.then_some(990),

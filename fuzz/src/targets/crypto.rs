@@ -29,9 +29,7 @@ pub fn run(bytes: &[u8]) {
         assert_eq!(packet, bytes);
     }
     if sender.protect_rtcp(&mut packet).is_ok() {
-        receiver
-            .unprotect_rtcp(&mut packet)
-            .expect("our own packet");
+        receiver.unprotect_rtcp(&mut packet).expect("our own packet");
         assert_eq!(packet, bytes);
     }
 }

@@ -15,17 +15,11 @@ pub fn run(bytes: &[u8]) {
         if let Some(event) = TelephoneEvent::parse(payload) {
             assert_eq!(TelephoneEvent::parse(&event.bytes()), Some(event));
         }
-        presses += usize::from(
-            reader
-                .read(u32::from_be_bytes(*timestamp), payload)
-                .is_some(),
-        );
+        presses += usize::from(reader.read(u32::from_be_bytes(*timestamp), payload).is_some());
     }
     assert!(presses <= most);
-    let samples: Vec<i16> = bytes
-        .chunks_exact(2)
-        .map(|pair| i16::from_be_bytes([pair[0], pair[1]]))
-        .collect();
+    let samples: Vec<i16> =
+        bytes.chunks_exact(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]])).collect();
     let mut reader = ToneDetector::default();
     for frame in samples.chunks(160) {
         let _ = reader.detect(frame);

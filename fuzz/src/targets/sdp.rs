@@ -33,16 +33,10 @@ pub fn run(body: &[u8]) {
 fn plain() -> Audio {
     let at = |port| SocketAddr::from(([192, 0, 2, 9], port));
     let codecs = vec![Codec::Pcma, Codec::Pcmu];
-    Audio {
-        telephone_event: Some(101),
-        ..Audio::plain(at(4000), at(4001), codecs)
-    }
+    Audio { telephone_event: Some(101), ..Audio::plain(at(4000), at(4001), codecs) }
 }
 
 fn protected() -> Audio {
     let crypto = sdes::read(KEY).expect("a key of RFC 4568");
-    Audio {
-        crypto: CryptoLines::of(&[crypto]),
-        ..plain()
-    }
+    Audio { crypto: CryptoLines::of(&[crypto]), ..plain() }
 }

@@ -48,10 +48,7 @@ fn read_all(fields: &Fields) {
 fn answer(request: &Request) {
     let source: SocketAddr = ([192, 0, 2, 1], 5060).into();
     for transport in Transport::ALL {
-        let hop = Hop {
-            transport,
-            address: source,
-        };
+        let hop = Hop { transport, address: source };
         assert_eq!(response_hop(request, hop).address.ip(), source.ip());
     }
     let bytes = Draft::response(request, 486, "ours", source).bytes();

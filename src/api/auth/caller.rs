@@ -53,18 +53,14 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         None => (value, &value[value.len()..]),
     };
     // Credentials that are not UTF-8 become an empty key, which is refused as invalid.
-    scheme.eq_ignore_ascii_case(b"bearer").then(|| {
-        std::str::from_utf8(credentials)
-            .unwrap_or("")
-            .trim_matches(' ')
-    })
+    scheme
+        .eq_ignore_ascii_case(b"bearer")
+        .then(|| std::str::from_utf8(credentials).unwrap_or("").trim_matches(' '))
 }
 
 /// The client's address, as far as the headers come from a trusted source.
 pub fn client_address(request: &HttpRequest, trusted: &TrustedSources) -> IpAddr {
-    let peer = request
-        .peer_addr()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let lines = |name: &str| -> Vec<&[u8]> {
         let values = request.headers().get_all(name);
         values.map(HeaderValue::as_bytes).collect()

@@ -96,11 +96,8 @@ impl KeyRing {
             return Ok(None);
         }
         // Unreadable entries match nothing: they must not lift the restriction.
-        let allowlist = record
-            .allowlist
-            .iter()
-            .filter_map(|entry| parse_entry(entry).ok())
-            .collect::<Vec<_>>();
+        let allowlist =
+            record.allowlist.iter().filter_map(|entry| parse_entry(entry).ok()).collect::<Vec<_>>();
         if allowlist.is_empty() && !record.allowlist.is_empty() {
             return Ok(None);
         }
@@ -172,12 +169,8 @@ impl KeyRing {
             return;
         }
         self.remember(self.keys.iter().filter_map(|key| key.take_use()));
-        let uses: Vec<(KeyId, i64)> = self
-            .unwritten
-            .lock()
-            .iter()
-            .map(|(k, at)| (*k, *at))
-            .collect();
+        let uses: Vec<(KeyId, i64)> =
+            self.unwritten.lock().iter().map(|(k, at)| (*k, *at)).collect();
         for batch in uses.chunks(MAX_KEYS_PER_UPDATE) {
             match store.accounts().record_key_use(batch).await {
                 Ok(()) => {

@@ -67,10 +67,7 @@ mod tests {
             ("text/csv;q=0.5, */*", Ok(Format::Json)),
             ("text/csv;q=0, */*", Ok(Format::Json)),
             ("application/json;q=0, */*;q=0.001", Ok(Format::Csv)),
-            (
-                "text/html, application/xhtml+xml, */*;q=0.8",
-                Ok(Format::Json),
-            ),
+            ("text/html, application/xhtml+xml, */*;q=0.8", Ok(Format::Json)),
             ("nonsense", Ok(Format::Json)),
             ("text/csv;q=2, application/json;q=0.1", Ok(Format::Json)),
             ("text/html", Err(ApiError::NotAcceptable)),
@@ -80,10 +77,7 @@ mod tests {
             let request = TestRequest::default().insert_header((ACCEPT, accept));
             assert_eq!(format(&request.to_http_request()), expected, "{accept:?}");
         }
-        assert_eq!(
-            format(&TestRequest::default().to_http_request()),
-            Ok(Format::Json)
-        );
+        assert_eq!(format(&TestRequest::default().to_http_request()), Ok(Format::Json));
     }
 
     #[test]

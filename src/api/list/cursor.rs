@@ -39,16 +39,9 @@ mod tests {
         assert_eq!(read(1, &text), Some([0, u64::MAX, 1_780_000_000_123]));
         assert_eq!(read::<3>(2, &text), None);
         assert_eq!(read::<2>(1, &text), None);
-        for wrong in [
-            "",
-            "x",
-            "1",
-            "AAAA",
-            "ă",
-            &text[1..],
-            &format!("{text}A"),
-            &format!("{text}="),
-        ] {
+        for wrong in
+            ["", "x", "1", "AAAA", "ă", &text[1..], &format!("{text}A"), &format!("{text}=")]
+        {
             assert_eq!(read::<3>(1, wrong), None, "{wrong:?}");
         }
     }

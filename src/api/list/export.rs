@@ -86,9 +86,8 @@ struct ReadFailed;
 
 /// Rows as CSV with CRLF line ends.
 pub fn csv(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new()
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(Vec::new());
+    let mut writer =
+        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     for row in rows {
         writer
             .write_record(&row)
@@ -111,11 +110,7 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_if_needed_and_rows_end_with_crlf() {
-        let rows = [
-            ["id", "phone"],
-            ["a,b", "say \"x\"\r\nbye"],
-            ["", "+84981234567"],
-        ];
+        let rows = [["id", "phone"], ["a,b", "say \"x\"\r\nbye"], ["", "+84981234567"]];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(
             String::from_utf8(csv(rows)).unwrap(),

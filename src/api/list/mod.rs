@@ -80,9 +80,7 @@ pub(super) async fn answer<L: List>(
     let query = Query::<L> {
         account: key.account_id,
         filter: L::filter(&parameters, &state)?,
-        after: parameters.get("cursor", L::place, || {
-            "a next_cursor of this list".to_owned()
-        })?,
+        after: parameters.get("cursor", L::place, || "a next_cursor of this list".to_owned())?,
         limit: parameters.limit()?,
     };
     let rows = query.limit.unwrap_or(match format {
@@ -94,9 +92,7 @@ pub(super) async fn answer<L: List>(
     }
     let limits = &state.read_limits;
     let is_export = format == Format::Csv && query.limit.is_none();
-    let export = is_export
-        .then(|| limits.export(query.account))
-        .transpose()?;
+    let export = is_export.then(|| limits.export(query.account)).transpose()?;
     if format == Format::Csv {
         take_export(&state, query.account)?;
     }
@@ -135,12 +131,7 @@ pub(super) async fn whole_csv<L: List>(
     if is_head(request) {
         return Ok(head::<L>());
     }
-    let query = Query::<L> {
-        account,
-        filter,
-        after: None,
-        limit: None,
-    };
+    let query = Query::<L> { account, filter, after: None, limit: None };
     let export = state.read_limits.export(account)?;
     take_export(&state, account)?;
     let page = L::page(&state, &query, export::ROWS_PER_CHUNK).await?;
@@ -176,16 +167,10 @@ fn csv<L: List>(
     };
     export::stream(L::FILE_NAME, first, export, move |after| {
         let state = state.clone();
-        let query = Query::<L> {
-            after: Some(after),
-            ..query
-        };
+        let query = Query::<L> { after: Some(after), ..query };
         async move {
             let page = L::page(&state, &query, export::ROWS_PER_CHUNK).await?;
-            Ok(Chunk {
-                text: export::csv(page.rows.iter().map(L::cells)),
-                next: page.next,
-            })
+            Ok(Chunk { text: export::csv(page.rows.iter().map(L::cells)), next: page.next })
         }
     })
 }

@@ -13,11 +13,7 @@ pub const MAX_LIMIT: u32 = 200;
 /// An unknown parameter's name is repeated in the error up to this length.
 const MAX_NAME_LENGTH: usize = 40;
 /// RFC 3986 §2.3: all but the unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The given parameters. An empty value counts as absent, because HTML forms send it.
 #[derive(Debug)]
@@ -108,9 +104,7 @@ impl Parameters {
             let limit: u32 = is_number.then(|| text.parse().ok()).flatten()?;
             (1..=MAX_LIMIT).contains(&limit).then_some(limit)
         };
-        self.get("limit", read, || {
-            format!("a whole number from 1 to {MAX_LIMIT}")
-        })
+        self.get("limit", read, || format!("a whole number from 1 to {MAX_LIMIT}"))
     }
 
     /// A `Link` to the same query with this `cursor`; `None` without one.
@@ -136,10 +130,7 @@ fn invalid(name: &str, allowed: String) -> ApiError {
 fn unknown(name: &str, known: &[&str]) -> ApiError {
     let name: String = name.chars().take(MAX_NAME_LENGTH).collect();
     ApiError::InvalidParameter {
-        message: format!(
-            "Unknown parameter {name:?}; allowed are {}.",
-            known.join(", ")
-        ),
+        message: format!("Unknown parameter {name:?}; allowed are {}.", known.join(", ")),
         parameter: name,
     }
 }
@@ -172,11 +163,7 @@ mod tests {
 
     #[test]
     fn a_plus_is_a_plus_however_it_is_written() {
-        for query in [
-            "phone=+84981234567",
-            "phone=%2B84981234567",
-            "&phone=%2b84981234567&",
-        ] {
+        for query in ["phone=+84981234567", "phone=%2B84981234567", "&phone=%2b84981234567&"] {
             let given = Parameters::read(query, &KNOWN).unwrap();
             let phone = given.get("phone", |p| Some(p.to_owned()), String::new);
             assert_eq!(phone.unwrap().as_deref(), Some("+84981234567"), "{query}");
@@ -190,15 +177,9 @@ mod tests {
             read("stauts=sent"),
             "Unknown parameter \"stauts\"; allowed are limit, phone, from, cursor."
         );
-        assert_eq!(
-            read("limit=1&limit=1"),
-            "The parameter limit must be given once."
-        );
+        assert_eq!(read("limit=1&limit=1"), "The parameter limit must be given once.");
         for query in ["phone=%ff", "phone=%2", "phone=%zz", "phone=%+1"] {
-            assert_eq!(
-                read(query),
-                "The parameter phone must be percent-encoded UTF-8."
-            );
+            assert_eq!(read(query), "The parameter phone must be percent-encoded UTF-8.");
         }
         assert!(read(&"x".repeat(5_000)).len() < 200);
     }
@@ -212,11 +193,8 @@ mod tests {
 
     #[test]
     fn a_limit_is_a_whole_number_from_1_to_200() {
-        let limit = |value: &str| {
-            Parameters::read(&format!("limit={value}"), &KNOWN)
-                .unwrap()
-                .limit()
-        };
+        let limit =
+            |value: &str| Parameters::read(&format!("limit={value}"), &KNOWN).unwrap().limit();
         assert_eq!(limit("1"), Ok(Some(1)));
         assert_eq!(limit("200"), Ok(Some(200)));
         for value in ["0", "201", "-1", "+1", "1.0", "ten", "99999999999999999999"] {

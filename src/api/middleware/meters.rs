@@ -23,9 +23,8 @@ const ROUTES: [&str; 15] = [
     "/vi",
     "other",
 ];
-const STATUSES: [u16; 19] = [
-    200, 202, 204, 303, 304, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0,
-];
+const STATUSES: [u16; 19] =
+    [200, 202, 204, 303, 304, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0];
 
 /// The counters and the latency of every route and status.
 pub struct HttpMeters {
@@ -57,18 +56,12 @@ impl HttpMeters {
                 .iter()
                 .map(|route| STATUSES.map(|status| counter(route, status)))
                 .collect(),
-            latency: ROUTES
-                .iter()
-                .map(|_| [const { OnceLock::new() }; STATUSES.len()])
-                .collect(),
+            latency: ROUTES.iter().map(|_| [const { OnceLock::new() }; STATUSES.len()]).collect(),
         }
     }
 
     pub fn start(&self, path: &str) -> Timer {
-        Timer {
-            route: route(path),
-            started: Instant::now(),
-        }
+        Timer { route: route(path), started: Instant::now() }
     }
 }
 
@@ -106,10 +99,7 @@ fn route(path: &str) -> usize {
         _ if starts("/auth/") => "/auth/*",
         _ => path,
     };
-    ROUTES
-        .iter()
-        .position(|known| *known == name)
-        .unwrap_or(ROUTES.len() - 1)
+    ROUTES.iter().position(|known| *known == name).unwrap_or(ROUTES.len() - 1)
 }
 
 #[cfg(test)]
@@ -119,23 +109,14 @@ mod tests {
     #[test]
     fn every_path_falls_into_a_bounded_set_of_routes() {
         assert_eq!(ROUTES[route("/api/v1/send-otp")], "/api/v1/send-otp");
-        assert_eq!(
-            ROUTES[route("/api/v1/deliveries/8f2e1c4d")],
-            "/api/v1/deliveries/{id}"
-        );
+        assert_eq!(ROUTES[route("/api/v1/deliveries/8f2e1c4d")], "/api/v1/deliveries/{id}");
         assert_eq!(ROUTES[route("/api/v1/deliveries")], "/api/v1/deliveries");
         for path in ["/dashboard", "/dashboard/deliveries/8f2e1c4d"] {
             assert_eq!(ROUTES[route(path)], "/dashboard/*", "{path}");
         }
         assert_eq!(ROUTES[route("/auth/sign-in")], "/auth/*");
         assert_eq!(ROUTES[route("/docs")], "/docs");
-        for path in [
-            "/",
-            "/dashboards",
-            "/wp-admin.php",
-            "other",
-            "/api/v1/send-otp/x",
-        ] {
+        for path in ["/", "/dashboards", "/wp-admin.php", "other", "/api/v1/send-otp/x"] {
             assert_eq!(ROUTES[route(path)], "other", "{path}");
         }
     }

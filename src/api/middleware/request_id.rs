@@ -33,10 +33,7 @@ mod tests {
     fn a_valid_id_is_kept_and_any_other_replaced() {
         let id_for = |own: &str| {
             let mut headers = HeaderMap::new();
-            headers.insert(
-                X_REQUEST_ID,
-                HeaderValue::from_bytes(own.as_bytes()).unwrap(),
-            );
+            headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(own.as_bytes()).unwrap());
             request_id(&headers).to_str().unwrap().to_owned()
         };
         assert_eq!(id_for("order-42.try:1_a"), "order-42.try:1_a");

@@ -107,10 +107,7 @@ async fn stored_answer(
     give_up: Instant,
 ) -> Result<Option<StoredResponse>, ApiError> {
     loop {
-        let stored = state
-            .store
-            .deliveries()
-            .idempotent_answer(request, clock::unix_ms());
+        let stored = state.store.deliveries().idempotent_answer(request, clock::unix_ms());
         let stored = state.read("a stored answer", stored).await?;
         let Some(stored) = stored else {
             return Ok(None);
@@ -119,14 +116,9 @@ async fn stored_answer(
             return Err(ApiError::IdempotencyConflict);
         }
         // This process holds the in-flight entry, so its own saga has already answered with a 202.
-        let is_ours = stored
-            .delivery_id
-            .is_some_and(|id| state.dispatcher.live.contains(id));
+        let is_ours = stored.delivery_id.is_some_and(|id| state.dispatcher.live.contains(id));
         if stored.is_final || is_ours {
-            return Ok(Some(StoredResponse {
-                status: stored.status,
-                body: stored.body.into(),
-            }));
+            return Ok(Some(StoredResponse { status: stored.status, body: stored.body.into() }));
         }
         if Instant::now() >= give_up {
             return Err(ApiError::Overloaded);
@@ -166,10 +158,9 @@ async fn is_same_request(
     state: &ApiState,
 ) -> bool {
     let stored = match dispatched {
-        Dispatched::WindowHeld { .. } => state
-            .store
-            .deliveries()
-            .idempotent_answer(request, clock::unix_ms()),
+        Dispatched::WindowHeld { .. } => {
+            state.store.deliveries().idempotent_answer(request, clock::unix_ms())
+        }
         _ => return false,
     };
     matches!(state.read("a stored answer", stored).await, Ok(Some(_)))
@@ -182,14 +173,10 @@ async fn store_refusal(
     refused: ApiError,
     state: &ApiState,
 ) -> Result<Option<HttpResponse>, ApiError> {
-    let taken = state
-        .quotas
-        .take_in_memory(QuotaKind::StoredRefusals, key.account_id);
+    let taken = state.quotas.take_in_memory(QuotaKind::StoredRefusals, key.account_id);
     taken.map_err(ApiError::QuotaExceeded)?;
-    let response = StoredResponse {
-        status: refused.status().as_u16(),
-        body: refused.body().into(),
-    };
+    let response =
+        StoredResponse { status: refused.status().as_u16(), body: refused.body().into() };
     let keep = IdempotencyWrite::Refused {
         request: Arc::clone(in_flight.request()),
         status: response.status,
@@ -212,8 +199,6 @@ fn replayed(response: &StoredResponse, state: &ApiState) -> Result<HttpResponse,
         .map_err(|_| state.internal("a stored answer has no valid HTTP status"))?;
     state.replays.increment(1);
     let mut answer = json_text(status, response.body.to_string());
-    answer
-        .headers_mut()
-        .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    answer.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     Ok(answer)
 }

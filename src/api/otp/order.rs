@@ -101,17 +101,12 @@ impl OrderFacts {
                 cost: self.cost,
                 total,
             }),
-            Dispatched::WindowHeld {
-                retry_after_seconds,
-            } => Err(ApiError::RateLimited {
-                retry_after_seconds,
-            }),
-            Dispatched::Throttled {
-                retry_after_seconds,
-            } => Err(ApiError::Throttled {
-                id: self.id,
-                retry_after_seconds,
-            }),
+            Dispatched::WindowHeld { retry_after_seconds } => {
+                Err(ApiError::RateLimited { retry_after_seconds })
+            }
+            Dispatched::Throttled { retry_after_seconds } => {
+                Err(ApiError::Throttled { id: self.id, retry_after_seconds })
+            }
             Dispatched::NoGateway => Err(ApiError::NoCarrier),
             Dispatched::NoRoute => Err(ApiError::NoRoute { id: self.id }),
             Dispatched::Overloaded | Dispatched::InDoubt | Dispatched::KeyTaken => {
@@ -125,9 +120,7 @@ impl OrderFacts {
 
 /// Why the debit found the account closed to new OTPs: closed, or suspended since the key was checked.
 async fn refused_account(id: AccountId, state: &ApiState) -> ApiError {
-    let account = state
-        .read("an account", state.store.accounts().get(id))
-        .await;
+    let account = state.read("an account", state.store.accounts().get(id)).await;
     match account {
         Ok(Some(account)) if account.closed_at_ms.is_none() => match account.suspended_at_ms {
             Some(_) => ApiError::AccountSuspended,
@@ -161,7 +154,5 @@ fn read_otp(body: &[u8], state: &ApiState) -> Result<(Phone, Code), ApiError> {
 
 /// The value, if it is a JSON string.
 fn string(value: Option<&RawValue>) -> Option<Zeroizing<String>> {
-    serde_json::from_str::<String>(value?.get())
-        .ok()
-        .map(Zeroizing::new)
+    serde_json::from_str::<String>(value?.get()).ok().map(Zeroizing::new)
 }

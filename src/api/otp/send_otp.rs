@@ -58,8 +58,6 @@ pub async fn send_otp(
     drop(body);
     let facts = OrderFacts::of(&order);
     let outcome = state.dispatcher.dispatch(order, None).await;
-    let accepted = facts
-        .answer(outcome.unwrap_or(Dispatched::Lost), &state)
-        .await?;
+    let accepted = facts.answer(outcome.unwrap_or(Dispatched::Lost), &state).await?;
     Ok(json_text(StatusCode::ACCEPTED, accepted.body()))
 }

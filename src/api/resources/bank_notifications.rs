@@ -161,10 +161,7 @@ async fn take(
         ));
     }
     let is_code = notification.currency.len() == 3
-        && notification
-            .currency
-            .bytes()
-            .all(|b| b.is_ascii_uppercase());
+        && notification.currency.bytes().all(|b| b.is_ascii_uppercase());
     if !is_code {
         return Err(ApiError::InvalidRequest(
             "currency must be an ISO 4217 code of three capital letters, such as VND.",
@@ -178,12 +175,8 @@ async fn take(
         memo: &memo.replace(char::is_control, " "),
         at_ms: unix_ms(),
     };
-    let (taken, is_new) = state
-        .store
-        .billing()
-        .receive_payment(payment)
-        .await
-        .map_err(|error| {
+    let (taken, is_new) =
+        state.store.billing().receive_payment(payment).await.map_err(|error| {
             tracing::error!(%error, "storing a bank payment failed");
             match error.is_outage() {
                 true => ApiError::Overloaded,
@@ -201,10 +194,5 @@ async fn take(
         PaymentOutcome::Kept(reason) => (NotificationStatus::Kept, Some(*reason)),
         PaymentOutcome::Refused => (NotificationStatus::Refused, None),
     };
-    Ok(body::ok(&BankNotificationTaken {
-        ok: true,
-        status,
-        reason,
-        new: is_new,
-    }))
+    Ok(body::ok(&BankNotificationTaken { ok: true, status, reason, new: is_new }))
 }

@@ -92,9 +92,8 @@ pub async fn whole_csv(
 struct Deliveries;
 
 impl List for Deliveries {
-    const PARAMETERS: &'static [&'static str] = &[
-        "limit", "cursor", "status", "carrier", "phone", "from", "to",
-    ];
+    const PARAMETERS: &'static [&'static str] =
+        &["limit", "cursor", "status", "carrier", "phone", "from", "to"];
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "phone",
@@ -114,9 +113,7 @@ impl List for Deliveries {
 
     fn filter(parameters: &Parameters, state: &ApiState) -> Result<DeliveryFilter, ApiError> {
         let phone = |text: &str| Phone::parse(text, &state.routing.plan).ok();
-        let carriers: Vec<_> = Carrier::all()
-            .map(|carrier| (carrier.name(), carrier))
-            .collect();
+        let carriers: Vec<_> = Carrier::all().map(|carrier| (carrier.name(), carrier)).collect();
         Ok(DeliveryFilter {
             status: parameters.word("status", &Status::ALL.map(|s| (s.as_str(), s)))?,
             carrier: parameters.word("carrier", &carriers)?,
@@ -133,15 +130,9 @@ impl List for Deliveries {
         query: &Query<Self>,
         rows: u32,
     ) -> Result<Page<Self>, ApiError> {
-        let page = state
-            .store
-            .deliveries()
-            .page(query.account, &query.filter, query.after, rows);
+        let page = state.store.deliveries().page(query.account, &query.filter, query.after, rows);
         let page = state.read("a page of deliveries", page).await?;
-        Ok(Page {
-            rows: page.deliveries,
-            next: page.next,
-        })
+        Ok(Page { rows: page.deliveries, next: page.next })
     }
 
     fn shape(rows: &[Delivery], next_cursor: Option<String>) -> impl Serialize {
@@ -198,10 +189,8 @@ mod tests {
 
     #[test]
     fn a_place_survives_being_a_cursor() {
-        let place = DeliveryCursor {
-            created_at_ms: 1_780_000_000_123,
-            id: DeliveryId(Uuid::now_v7()),
-        };
+        let place =
+            DeliveryCursor { created_at_ms: 1_780_000_000_123, id: DeliveryId(Uuid::now_v7()) };
         assert_eq!(read_cursor(&write_cursor(place)), Some(place));
     }
 }

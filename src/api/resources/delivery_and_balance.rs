@@ -109,16 +109,10 @@ pub async fn delivery(
     let key = authorize(&request, &state).await?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::NotFound)?;
     let delivery = state
-        .read(
-            "a delivery",
-            state.store.deliveries().get(key.account_id, id),
-        )
+        .read("a delivery", state.store.deliveries().get(key.account_id, id))
         .await?
         .ok_or(ApiError::NotFound)?;
-    Ok(body::ok(&Delivery {
-        ok: true,
-        delivery: ListedDelivery::of(&delivery),
-    }))
+    Ok(body::ok(&Delivery { ok: true, delivery: ListedDelivery::of(&delivery) }))
 }
 
 /// Answers with the caller's wallet.

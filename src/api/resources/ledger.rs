@@ -154,15 +154,9 @@ impl List for Ledger {
         query: &Query<Self>,
         rows: u32,
     ) -> Result<Page<Self>, ApiError> {
-        let page = state
-            .store
-            .ledger()
-            .entries(query.account, &query.filter, query.after, rows);
+        let page = state.store.ledger().entries(query.account, &query.filter, query.after, rows);
         let page = state.read("a page of the ledger", page).await?;
-        Ok(Page {
-            rows: page.entries,
-            next: page.next,
-        })
+        Ok(Page { rows: page.entries, next: page.next })
     }
 
     fn shape(rows: &[Record], next_cursor: Option<String>) -> impl Serialize {
@@ -178,12 +172,7 @@ impl List for Ledger {
             note: entry.note.clone(),
             created_at: rfc3339(entry.created_at_ms),
         });
-        LedgerList {
-            ok: true,
-            currency: "USD",
-            entries: entries.collect(),
-            next_cursor,
-        }
+        LedgerList { ok: true, currency: "USD", entries: entries.collect(), next_cursor }
     }
 
     fn cells(entry: &Record) -> Vec<String> {
@@ -223,17 +212,11 @@ pub fn read_cursor(text: &str) -> Option<LedgerCursor> {
     let [before, free, bonus, balance] = cursor::read(CURSOR_TAG, text)?;
     let micros = |number: u64| {
         let micros = Micros::new(number as i64);
-        (Micros::ZERO..=MAX_BUCKET)
-            .contains(&micros)
-            .then_some(micros)
+        (Micros::ZERO..=MAX_BUCKET).contains(&micros).then_some(micros)
     };
     Some(LedgerCursor {
         before: i64::try_from(before).ok()?,
-        held: Buckets {
-            free: micros(free)?,
-            bonus: micros(bonus)?,
-            balance: micros(balance)?,
-        },
+        held: Buckets { free: micros(free)?, bonus: micros(bonus)?, balance: micros(balance)? },
     })
 }
 
@@ -244,19 +227,13 @@ mod tests {
     fn at(before: i64, balance: i64) -> LedgerCursor {
         LedgerCursor {
             before,
-            held: Buckets {
-                balance: Micros::new(balance),
-                ..Buckets::default()
-            },
+            held: Buckets { balance: Micros::new(balance), ..Buckets::default() },
         }
     }
 
     #[test]
     fn a_place_survives_being_a_cursor() {
-        assert_eq!(
-            read_cursor(&write_cursor(at(7, 22_000))),
-            Some(at(7, 22_000))
-        );
+        assert_eq!(read_cursor(&write_cursor(at(7, 22_000))), Some(at(7, 22_000)));
     }
 
     #[test]

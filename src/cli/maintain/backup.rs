@@ -30,11 +30,7 @@ pub async fn run(config: &Config, file: &Path) -> anyhow::Result<CommandOutput> 
     store.close().await?;
     let seconds = started.elapsed().as_secs_f64();
     Ok(CommandOutput::new(
-        format!(
-            "Wrote {} bytes to {} in {seconds:.1} s.",
-            bytes,
-            file.display()
-        ),
+        format!("Wrote {} bytes to {} in {seconds:.1} s.", bytes, file.display()),
         json!({ "file": file.display().to_string(), "bytes": bytes, "seconds": seconds }),
     ))
 }

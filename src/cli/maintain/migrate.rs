@@ -40,9 +40,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
 async fn up(config: &Config) -> anyhow::Result<CommandOutput> {
     let store = database::open_or_create(config).await?;
     let before = migrations(&store).await?;
-    nexo_migration::up(store.connection())
-        .await
-        .context("the schema is unchanged")?;
+    nexo_migration::up(store.connection()).await.context("the schema is unchanged")?;
     let applied: Vec<String> = names(&before, false).collect();
     let url = config.database.masked_url();
     let text = match applied.is_empty() {
@@ -55,13 +53,9 @@ async fn up(config: &Config) -> anyhow::Result<CommandOutput> {
 async fn down(config: &Config, count: u32) -> anyhow::Result<CommandOutput> {
     let store = database::open_any_schema(config).await?;
     let before = migrations(&store).await?;
-    nexo_migration::down(store.connection(), count)
-        .await
-        .context("the schema is unchanged")?;
+    nexo_migration::down(store.connection(), count).await.context("the schema is unchanged")?;
     let after: Vec<String> = names(&migrations(&store).await?, true).collect();
-    let reverted: Vec<String> = names(&before, true)
-        .filter(|name| !after.contains(name))
-        .collect();
+    let reverted: Vec<String> = names(&before, true).filter(|name| !after.contains(name)).collect();
     let text = match reverted.is_empty() {
         true => "No migrations to revert.".to_owned(),
         false => format!(
@@ -76,18 +70,13 @@ async fn status(config: &Config) -> anyhow::Result<CommandOutput> {
     let store = database::open_any_schema(config).await?;
     let migrations = migrations(&store).await?;
     let state = |m: &MigrationStatus| if m.applied { "applied" } else { "missing" };
-    let rows: Vec<_> = migrations
-        .iter()
-        .map(|m| [m.name.clone(), state(m).to_owned()])
-        .collect();
+    let rows: Vec<_> = migrations.iter().map(|m| [m.name.clone(), state(m).to_owned()]).collect();
     let mut text = table(["MIGRATION", "STATE"], &rows);
     if migrations.iter().any(|m| !m.applied) {
         text.push_str("\n\nApply missing migrations: nexo migrate up");
     }
-    let list: Vec<_> = migrations
-        .iter()
-        .map(|m| json!({ "name": m.name, "applied": m.applied }))
-        .collect();
+    let list: Vec<_> =
+        migrations.iter().map(|m| json!({ "name": m.name, "applied": m.applied })).collect();
     Ok(CommandOutput::new(text, json!({ "migrations": list })))
 }
 

@@ -54,11 +54,7 @@ converted to telephone quality.";
 /// If a file cannot be written, or the recordings cannot be used.
 pub fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     match command {
-        Command::Render {
-            code,
-            language,
-            out,
-        } => render(config, &code, language, &out),
+        Command::Render { code, language, out } => render(config, &code, language, &out),
         Command::Import { from } => import(config, &from),
     }
 }
@@ -97,8 +93,5 @@ fn render(
     let tenths = samples.len() * 10 / SAMPLE_RATE;
     let (out, seconds) = (out.display().to_string(), tenths as f64 / 10.0);
     let text = format!("Wrote {out}, {seconds:.1} s.");
-    Ok(CommandOutput::new(
-        text,
-        json!({ "file": out, "seconds": seconds }),
-    ))
+    Ok(CommandOutput::new(text, json!({ "file": out, "seconds": seconds })))
 }

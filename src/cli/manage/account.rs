@@ -90,28 +90,17 @@ pub enum Command {
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
-        Command::Create {
-            email,
-            password,
-            operator,
-            referred_by,
-        } => {
+        Command::Create { email, password, operator, referred_by } => {
             let host = config.server.public_host();
-            let context = PasswordContext {
-                email: &email,
-                host: &host,
-            };
+            let context = PasswordContext { email: &email, host: &host };
             create(&store, context, password, operator, referred_by).await
         }
         Command::List => list(&store).await,
         Command::Suspend { account, reason } => suspend(&store, &account, &reason).await,
         Command::Resume { account } => resume(&store, &account).await,
-        Command::Quota {
-            account,
-            kind,
-            limit,
-            ..
-        } => quota(&store, &config.quotas.limits, &account, kind, limit).await,
+        Command::Quota { account, kind, limit, .. } => {
+            quota(&store, &config.quotas.limits, &account, kind, limit).await
+        }
         Command::Close { account } => close(&store, &account).await,
     }
 }
@@ -124,10 +113,7 @@ async fn create(
     referred_by: Option<String>,
 ) -> anyhow::Result<CommandOutput> {
     let email = context.email;
-    let visit = referred_by.as_deref().map(|code| ReferralVisit {
-        code,
-        signed_in_as: None,
-    });
+    let visit = referred_by.as_deref().map(|code| ReferralVisit { code, signed_in_as: None });
     let password_hash = match password.map(Zeroizing::new) {
         None => None,
         Some(password) if password.as_str() == "-" => {
@@ -160,10 +146,7 @@ async fn create(
          Create a key:  nexo key create --account {email} --name NAME\n\
          Add credit:    nexo wallet credit --account {email} --bucket balance --amount 10.00 --reference R"
     );
-    Ok(CommandOutput::new(
-        text,
-        json!({ "id": id, "email": email }),
-    ))
+    Ok(CommandOutput::new(text, json!({ "id": id, "email": email })))
 }
 
 fn password_from_stdin() -> anyhow::Result<Zeroizing<String>> {
@@ -191,12 +174,7 @@ async fn list(store: &Store) -> anyhow::Result<CommandOutput> {
                 (None, None) => "customer".to_owned(),
             };
             let created = rfc3339(account.created_at_ms);
-            [
-                account.email.clone(),
-                state,
-                created,
-                account.id.to_string(),
-            ]
+            [account.email.clone(), state, created, account.id.to_string()]
         },
         |account| {
             json!({
@@ -215,10 +193,7 @@ async fn list(store: &Store) -> anyhow::Result<CommandOutput> {
 async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
     let by = Operator::COMMAND_LINE;
-    let new = store
-        .operations()
-        .suspend_account(by, account.id, reason, unix_ms())
-        .await?;
+    let new = store.operations().suspend_account(by, account.id, reason, unix_ms()).await?;
     let text = match new {
         true => {
             format!(
@@ -227,27 +202,17 @@ async fn suspend(store: &Store, email: &str, reason: &str) -> anyhow::Result<Com
         }
         false => format!("{email} is already suspended."),
     };
-    Ok(CommandOutput::new(
-        text,
-        json!({ "id": account.id, "email": email, "suspended": true }),
-    ))
+    Ok(CommandOutput::new(text, json!({ "id": account.id, "email": email, "suspended": true })))
 }
 
 async fn resume(store: &Store, email: &str) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
     let by = Operator::COMMAND_LINE;
-    let text = match store
-        .operations()
-        .resume_account(by, account.id, unix_ms())
-        .await?
-    {
+    let text = match store.operations().resume_account(by, account.id, unix_ms()).await? {
         true => format!("Resumed {email}. Its keys work again."),
         false => format!("{email} is not suspended."),
     };
-    Ok(CommandOutput::new(
-        text,
-        json!({ "id": account.id, "email": email, "suspended": false }),
-    ))
+    Ok(CommandOutput::new(text, json!({ "id": account.id, "email": email, "suspended": false })))
 }
 
 async fn quota(
@@ -261,10 +226,7 @@ async fn quota(
     let now = unix_ms();
     if let Some(kind) = kind {
         let by = Operator::COMMAND_LINE;
-        store
-            .accounts()
-            .set_account_quota(by, account.id, kind, per_day, now)
-            .await?;
+        store.accounts().set_account_quota(by, account.id, kind, per_day, now).await?;
     }
     let own = store.accounts().account_quotas(Some(account.id)).await?;
     let uses = store.accounts().quota_uses(account.id, now).await?;
@@ -291,12 +253,7 @@ async fn quota(
                 per_day => per_day.to_string(),
             };
             let source = if row.is_own { "own" } else { "configured" };
-            [
-                row.kind.name().to_owned(),
-                row.used.to_string(),
-                limit,
-                source.to_owned(),
-            ]
+            [row.kind.name().to_owned(), row.used.to_string(), limit, source.to_owned()]
         },
         |row| {
             json!({
@@ -326,10 +283,7 @@ async fn close(store: &Store, email: &str) -> anyhow::Result<CommandOutput> {
         .await?
         .with_context(|| format!("no account {email}"))?;
     let taken = closing.taken;
-    let forfeited = taken
-        .free
-        .checked_add(taken.bonus)
-        .context("the amount overflows")?;
+    let forfeited = taken.free.checked_add(taken.bonus).context("the amount overflows")?;
     let mut lines = vec![match closing.new {
         true => format!("Closed account {email}. Its keys no longer work."),
         false => format!("Account {email} was already closed."),

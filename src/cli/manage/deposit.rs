@@ -85,19 +85,13 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
     let store = database::open(config).await?;
     let by = Operator::COMMAND_LINE;
     match command {
-        Command::Open {
-            account,
-            amount,
-            provider,
-        } => open(config, &store, &account, amount, &provider).await,
+        Command::Open { account, amount, provider } => {
+            open(config, &store, &account, amount, &provider).await
+        }
         Command::List => list(&store).await,
         Command::Approve { reference } => {
             let deposit = deposit(&store, &reference).await?;
-            if !store
-                .billing()
-                .approve_deposit(by, deposit.id, unix_ms())
-                .await?
-            {
+            if !store.billing().approve_deposit(by, deposit.id, unix_ms()).await? {
                 bail!("{reference} is already {}", deposit.status);
             }
             Ok(CommandOutput::new(
@@ -111,10 +105,8 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
         }
         Command::Refuse { reference, reason } => {
             let deposit = deposit(&store, &reference).await?;
-            let refused = store
-                .billing()
-                .refuse_deposit(by, deposit.id, &reason, unix_ms())
-                .await?;
+            let refused =
+                store.billing().refuse_deposit(by, deposit.id, &reason, unix_ms()).await?;
             if !refused {
                 bail!("{reference} is already {}", deposit.status);
             }
@@ -126,28 +118,18 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
         Command::CreditPayment { id, account } => {
             let owner = database::open_account(&store, &account).await?;
             let rate = config.deposits.rate;
-            let credited = store
-                .billing()
-                .credit_payment(by, id, owner.id, rate, unix_ms())
-                .await?;
+            let credited =
+                store.billing().credit_payment(by, id, owner.id, rate, unix_ms()).await?;
             let Some(credited) = credited else {
                 bail!("no unmatched payment {id}; `nexo deposit list` shows them")
             };
             Ok(CommandOutput::new(
                 format!("Credited {credited} USD to {account}."),
-                CreditedJson {
-                    id,
-                    account: &account,
-                    credited,
-                },
+                CreditedJson { id, account: &account, credited },
             ))
         }
         Command::RefusePayment { id, note } => {
-            if !store
-                .billing()
-                .refuse_payment(by, id, &note, unix_ms())
-                .await?
-            {
+            if !store.billing().refuse_payment(by, id, &note, unix_ms()).await? {
                 bail!("no unmatched payment {id}; `nexo deposit list` shows them");
             }
             Ok(CommandOutput::new(
@@ -173,10 +155,7 @@ async fn open(
     let top_ups = TopUps::of(&config.deposits);
     if !provider.is_empty() && !top_ups.names().any(|name| name == provider) {
         let names: Vec<_> = top_ups.names().collect();
-        bail!(
-            "no payment method {provider:?}; available: {}",
-            names.join(", ")
-        );
+        bail!("no payment method {provider:?}; available: {}", names.join(", "));
     }
     let owner = database::open_account(store, account).await?;
     let id = top_ups.open(store, owner.id, provider, amount).await?;
@@ -184,10 +163,7 @@ async fn open(
     let deposit = deposit.context("the new top-up was not found")?;
     let instructions = top_ups.instructions(&deposit);
     let payment = match &instructions.account {
-        Some(bank) => format!(
-            "Transfer it to {} {} ({})",
-            bank.bin, bank.number, bank.holder
-        ),
+        Some(bank) => format!("Transfer it to {} {} ({})", bank.bin, bank.number, bank.holder),
         None => "An operator arranges the payment".to_owned(),
     };
     let text = format!(

@@ -60,12 +60,9 @@ fn allow(text: &str) -> Result<String, String> {
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
-        Command::Create {
-            account,
-            name,
-            test,
-            allow,
-        } => create(&store, &account, &name, test, &allow).await,
+        Command::Create { account, name, test, allow } => {
+            create(&store, &account, &name, test, &allow).await
+        }
         Command::List { account } => list(&store, account.as_deref()).await,
         Command::Revoke { id } => revoke(&store, id).await,
     }
@@ -102,10 +99,7 @@ async fn create(
          Revoke it with:  nexo key revoke {id}",
         key.reveal()
     );
-    Ok(CommandOutput::new(
-        text,
-        json!({ "id": id, "key": key.reveal() }),
-    ))
+    Ok(CommandOutput::new(text, json!({ "id": id, "key": key.reveal() })))
 }
 
 async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<CommandOutput> {
@@ -171,8 +165,5 @@ async fn revoke(store: &Store, id: KeyId) -> anyhow::Result<CommandOutput> {
             format!("Key {id} was already revoked.")
         }
     };
-    Ok(CommandOutput::new(
-        text,
-        json!({ "id": id, "revoked": true }),
-    ))
+    Ok(CommandOutput::new(text, json!({ "id": id, "revoked": true })))
 }

@@ -55,11 +55,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
         Command::Reviews { all } => reviews(&store, all).await,
         Command::CloseReview { id, note } => {
             let by = Operator::COMMAND_LINE;
-            if !store
-                .operations()
-                .close_review(by, id, &note, unix_ms())
-                .await?
-            {
+            if !store.operations().close_review(by, id, &note, unix_ms()).await? {
                 bail!("no open review {id}; `nexo operator reviews` shows them");
             }
             Ok(CommandOutput::new(

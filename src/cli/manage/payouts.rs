@@ -87,11 +87,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
         }
         Command::Sent { id, reference } => {
             let by = Operator::COMMAND_LINE;
-            match store
-                .billing()
-                .mark_payout_sent(by, id, &reference, unix_ms())
-                .await?
-            {
+            match store.billing().mark_payout_sent(by, id, &reference, unix_ms()).await? {
                 true => Ok(CommandOutput::new(
                     format!("Recorded payout {id} as sent with reference {reference}."),
                     json!({ "id": id, "reference": reference }),
@@ -99,23 +95,13 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
                 false => bail!("no unsent payout {id}; `nexo payouts list` shows them"),
             }
         }
-        Command::Nominate {
-            account,
-            kind,
-            address,
-        } => {
+        Command::Nominate { account, kind, address } => {
             let wallet = PayoutWallet::parse(&kind, &address)
                 .with_context(|| format!("not a valid {kind} address"))?;
             let owner = database::open_account(&store, &account).await?;
-            store
-                .billing()
-                .set_payout_wallet(owner.id, Some(&wallet), unix_ms())
-                .await?;
+            store.billing().set_payout_wallet(owner.id, Some(&wallet), unix_ms()).await?;
             Ok(CommandOutput::new(
-                format!(
-                    "Commissions of {account} are paid to {kind} {}",
-                    wallet.address()
-                ),
+                format!("Commissions of {account} are paid to {kind} {}", wallet.address()),
                 json!({ "account": account, "kind": kind, "address": wallet.address() }),
             ))
         }

@@ -34,10 +34,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
     let Command::Import { file } = command;
     let store = database::open(config).await?;
     let table = read(&file)?;
-    store
-        .operations()
-        .replace_ported_numbers(&table, unix_ms())
-        .await?;
+    store.operations().replace_ported_numbers(&table, unix_ms()).await?;
     let rows = table.len();
     let text = format!(
         "Imported {rows} ported numbers; they replace all previous ones. A running gateway uses them within a second."
@@ -97,20 +94,15 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<(String, &'static str)>, String> {
         match rows(text.as_bytes()) {
-            Ok(rows) => Ok(rows
-                .iter()
-                .map(|(p, c)| (p.to_string(), c.name()))
-                .collect()),
+            Ok(rows) => Ok(rows.iter().map(|(p, c)| (p.to_string(), c.name())).collect()),
             Err(error) => Err(format!("{error:#}")),
         }
     }
 
     #[test]
     fn rows_are_read_with_or_without_header_byte_order_mark_and_quotes() {
-        let expected = vec![
-            ("+84981234567".to_owned(), "mobifone"),
-            ("+84912345678".to_owned(), "itel"),
-        ];
+        let expected =
+            vec![("+84981234567".to_owned(), "mobifone"), ("+84912345678".to_owned(), "itel")];
         for text in [
             "+84981234567,mobifone\n+84912345678,itel\n",
             "phone,carrier\n+84981234567,mobifone\n+84912345678,itel",
@@ -125,20 +117,11 @@ mod tests {
     #[test]
     fn an_invalid_row_is_reported_with_its_line() {
         for (text, message) in [
-            (
-                "+84981234567,mobifone\n0981234567,itel",
-                "line 2: a phone number starts with +84",
-            ),
+            ("+84981234567,mobifone\n0981234567,itel", "line 2: a phone number starts with +84"),
             ("+84981234567", "line 1: expected phone,carrier, such as"),
-            (
-                "+84981234567,Mobifone",
-                "line 1: no carrier \"Mobifone\"; available: viettel,",
-            ),
+            ("+84981234567,Mobifone", "line 1: no carrier \"Mobifone\"; available: viettel,"),
             ("+84981234567,itel,x", "line 1: expected phone,carrier"),
-            (
-                "phone,carrier\nphone,carrier",
-                "line 2: a phone number starts with +84",
-            ),
+            ("phone,carrier\nphone,carrier", "line 2: a phone number starts with +84"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(message), "{error}");

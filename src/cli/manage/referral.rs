@@ -55,9 +55,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
                 "referrals",
                 &store.billing().referrals(referrer, 0, MAX_LISTED).await?,
                 "No referrals yet.",
-                [
-                    "ACCOUNT", "REFERRER", "SINCE", "ACCRUED", "PENDING", "STATE",
-                ],
+                ["ACCOUNT", "REFERRER", "SINCE", "ACCRUED", "PENDING", "STATE"],
                 row,
                 referral_json,
             ))
@@ -66,10 +64,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
             let owner = database::account(&store, &account).await?;
             let earned = store.billing().earnings(owner.id).await?;
             let code = &owner.referral_code;
-            let link = format!(
-                "{}/en?ref={code}",
-                config.server.public_url.trim_end_matches('/')
-            );
+            let link = format!("{}/en?ref={code}", config.server.public_url.trim_end_matches('/'));
             let text = format!(
                 "Referral code of {account}: {code}\nLink: {link}\n\
                  Referred accounts: {}. Accrued {} USD, pending {} USD, paid out {} USD.",
@@ -89,10 +84,8 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
         Command::Revoke { account, reason } => {
             let owner = database::account(&store, &account).await?;
             let by = Operator::COMMAND_LINE;
-            let reversed = store
-                .billing()
-                .revoke_referral(by, owner.id, &reason, unix_ms())
-                .await?;
+            let reversed =
+                store.billing().revoke_referral(by, owner.id, &reason, unix_ms()).await?;
             let Some(reversed) = reversed else {
                 bail!("{account} was not referred, or its referral is already revoked")
             };
@@ -100,10 +93,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
                 format!(
                     "Revoked the referral of {account}. Reversed {reversed} USD of pending commissions."
                 ),
-                RevokedJson {
-                    account: &account,
-                    reversed,
-                },
+                RevokedJson { account: &account, reversed },
             ))
         }
     }

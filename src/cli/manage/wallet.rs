@@ -57,12 +57,7 @@ pub enum Command {
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
-        Command::Credit {
-            account,
-            bucket,
-            amount,
-            reference,
-        } => {
+        Command::Credit { account, bucket, amount, reference } => {
             let owner = database::open_account(&store, &account).await?;
             let credited = store
                 .ledger()
@@ -85,13 +80,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
             };
             Ok(output(&result, credited.buckets))
         }
-        Command::Correct {
-            account,
-            bucket,
-            amount,
-            reference,
-            note,
-        } => {
+        Command::Correct { account, bucket, amount, reference, note } => {
             let owner = database::open_account(&store, &account).await?;
             let corrected = store
                 .ledger()
@@ -108,10 +97,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOut
                 )
                 .await?;
             let result = match corrected.new {
-                true => format!(
-                    "Corrected {} of {account} by {amount} USD.",
-                    bucket.as_str()
-                ),
+                true => format!("Corrected {} of {account} by {amount} USD.", bucket.as_str()),
                 false => format!(
                     "Nothing corrected: reference {reference} was already used for {account}. Use a new reference for a new correction."
                 ),

@@ -90,10 +90,7 @@ async fn add(
         "Added endpoint {url} for {email} ({id}).\n\
          Its signing secret is shown only once:\n\n  {secret}"
     );
-    Ok(CommandOutput::new(
-        text,
-        json!({ "id": id, "secret": secret }),
-    ))
+    Ok(CommandOutput::new(text, json!({ "id": id, "secret": secret })))
 }
 
 fn rules(config: &Config) -> TargetRules {
@@ -181,10 +178,7 @@ async fn send(
     id: WebhookAttemptId,
 ) -> anyhow::Result<Option<Replayed>> {
     // If this process dies now, the node's next start marks the attempt as unknown.
-    let node = NodeEpoch {
-        node: config.cluster.node_name().into(),
-        epoch: 0,
-    };
+    let node = NodeEpoch { node: config.cluster.node_name().into(), epoch: 0 };
     let Some(claimed) = store.webhooks().claim_one(&node, id, unix_ms()).await? else {
         return Ok(None);
     };
@@ -237,9 +231,7 @@ async fn sent_by_gateway(
         _ => Some(attempt.error.unwrap_or(attempt.status)),
     };
     Ok(Replayed {
-        status_code: attempt
-            .status_code
-            .and_then(|code| u16::try_from(code).ok()),
+        status_code: attempt.status_code.and_then(|code| u16::try_from(code).ok()),
         duration_ms: attempt.duration_ms.unwrap_or(0),
         error,
     })

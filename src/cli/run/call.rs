@@ -109,13 +109,8 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<C
         if attempt > 0 {
             ladder.print(&format!("  next target: {target}"));
         }
-        let mut order = trunk.order(
-            gateway,
-            *target,
-            call_id.clone(),
-            params(code.clone()),
-            rand::random(),
-        );
+        let mut order =
+            trunk.order(gateway, *target, call_id.clone(), params(code.clone()), rand::random());
         (order.wants_all_events, order.trace) = (true, Some(trace.clone()));
         report = ladder.follow(&endpoint, order, &mut messages).await;
         if !report.as_ref().is_some_and(is_unanswered) {
@@ -134,10 +129,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<C
 
 /// Whether the target did not answer or the connection failed.
 fn is_unanswered(report: &CallReport) -> bool {
-    matches!(
-        report.end,
-        CallEnd::NotAccepted(Refusal::Silent | Refusal::TransportLost)
-    )
+    matches!(report.end, CallEnd::NotAccepted(Refusal::Silent | Refusal::TransportLost))
 }
 
 fn carrier(name: Option<&str>, phone: Phone, plan: &CarrierPlan) -> anyhow::Result<Carrier> {
@@ -207,12 +199,7 @@ struct Ladder {
 
 impl Ladder {
     fn start(is_silent: bool) -> Ladder {
-        Ladder {
-            started: Instant::now(),
-            is_silent,
-            rungs: Vec::new(),
-            unanswered: Vec::new(),
-        }
+        Ladder { started: Instant::now(), is_silent, rungs: Vec::new(), unanswered: Vec::new() }
     }
 
     fn print(&self, text: &str) {
@@ -269,11 +256,7 @@ impl Ladder {
             Direction::Sent => ("-->", "sent"),
             Direction::Received => ("<--", "received"),
         };
-        let repeated = if message.is_retransmission {
-            ", retransmitted"
-        } else {
-            ""
-        };
+        let repeated = if message.is_retransmission { ", retransmitted" } else { "" };
         let (seconds, what) = (elapsed.as_secs_f64(), &message.summary);
         self.print(&format!("  {seconds:>6.3} s  {arrow}  {what}{repeated}"));
         self.rungs.push(json!({
@@ -309,9 +292,7 @@ impl Ladder {
         call_id: &str,
         report: Option<CallReport>,
     ) -> CommandOutput {
-        let end = report
-            .as_ref()
-            .map_or(CallEnd::TransportLost, |r| r.end.clone());
+        let end = report.as_ref().map_or(CallEnd::TransportLost, |r| r.end.clone());
         let (status, error_code, carrier_status) = result(&end);
         let packets = report.as_ref().map_or(0, |report| report.packets_sent);
         let codec = report.as_ref().and_then(|report| report.codec);

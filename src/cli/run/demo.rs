@@ -59,11 +59,7 @@ pub struct Args {
 pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<CommandOutput> {
     let phone = args.phone.to_string();
     let code = match args.code {
-        Some(code) => code
-            .digits()
-            .iter()
-            .map(|digit| char::from(b'0' + digit))
-            .collect(),
+        Some(code) => code.digits().iter().map(|digit| char::from(b'0' + digit)).collect(),
         None => format!("{:06}", rand::rng().random_range(0..1_000_000)),
     };
     let temp_dir = TempDir::new()?;
@@ -84,9 +80,7 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<C
     report.print("NEXO ROUTE demo: one OTP from the HTTP API to the phone, all on this machine.\n");
     let before = client.get("balance").await?;
     report.print(&format!("wallet   {} USD", exact(&before["total"])));
-    report.print(&format!(
-        "request  POST /api/v1/send-otp  {phone} code {code}"
-    ));
+    report.print(&format!("request  POST /api/v1/send-otp  {phone} code {code}"));
     let timeline = Timeline::start(code.len(), events, as_json);
     let (status, response) = client.send_otp(&phone, &code).await?;
     report.print(&format!("response {status}  {response}\n"));
@@ -243,10 +237,7 @@ async fn receive(
         .unwrap_or_default()
         .to_owned();
     // The demo may have ended.
-    let _ = received.send(Webhook {
-        signature,
-        body: body.to_vec(),
-    });
+    let _ = received.send(Webhook { signature, body: body.to_vec() });
     HttpResponse::Ok().finish()
 }
 
@@ -307,12 +298,8 @@ impl Timeline {
             SandboxEvent::DigitHeard { digit, .. } => self.digit(char::from(b'0' + digit)),
             SandboxEvent::Rejected { code, .. } => self.line(&format!("rejected with {code}")),
             SandboxEvent::Cancelled { .. } => self.line("the call is cancelled"),
-            SandboxEvent::HungUp {
-                by: Party::Caller, ..
-            } => self.line("we hang up"),
-            SandboxEvent::HungUp {
-                by: Party::Callee, ..
-            } => self.line("the phone hangs up"),
+            SandboxEvent::HungUp { by: Party::Caller, .. } => self.line("we hang up"),
+            SandboxEvent::HungUp { by: Party::Callee, .. } => self.line("the phone hangs up"),
             SandboxEvent::Finished { .. } => {}
         }
     }
@@ -368,11 +355,7 @@ struct Report {
 
 impl Report {
     fn new(is_quiet: bool) -> Report {
-        Report {
-            is_quiet,
-            json: Map::new(),
-            checks: Vec::new(),
-        }
+        Report { is_quiet, json: Map::new(), checks: Vec::new() }
     }
 
     fn print(&self, line: &str) {
@@ -430,10 +413,7 @@ fn report_call(
     ));
     report.set("digits_heard", json!(call.digits_heard));
     report.check("the phone was answered", call.answered);
-    report.check(
-        format!("the phone heard the code {code}"),
-        call.digits_heard == code,
-    );
+    report.check(format!("the phone heard the code {code}"), call.digits_heard == code);
     if call.samples.is_empty() {
         report.check("the call was recorded", false);
         return Ok(());
@@ -458,10 +438,7 @@ async fn report_webhook(
     report.print(&format!("webhook  {body}"));
     report.print(&format!("         X-NEXO-Signature: {}", webhook.signature));
     let event: Value = serde_json::from_slice(&webhook.body).unwrap_or_default();
-    report.set(
-        "webhook",
-        json!({ "signature": webhook.signature, "body": event }),
-    );
+    report.set("webhook", json!({ "signature": webhook.signature, "body": event }));
     report.check(
         "the webhook's signature is valid",
         HashedSecret::of(secret).verify(&webhook.body, &webhook.signature),
@@ -497,10 +474,7 @@ async fn report_wallet(
     ));
     report.set("delivery", delivery.clone());
     report.set("wallet", json!({ "before": before, "after": after }));
-    report.check(
-        "GET /deliveries reports delivered",
-        delivery["status"] == "delivered",
-    );
+    report.check("GET /deliveries reports delivered", delivery["status"] == "delivered");
     let paid = amount(&before["total"])
         .zip(amount(&after["total"]))
         .and_then(|(before, after)| before.checked_sub(after));

@@ -22,9 +22,8 @@ use crate::secrets::new_api_key;
 use crate::{process, telemetry, voice};
 
 /// The longest shutdown, including time to close the database.
-const MAX_SHUTDOWN: Duration = DRAIN_TIMEOUT
-    .saturating_add(SETTLE_TIMEOUT)
-    .saturating_add(Duration::from_secs(15));
+const MAX_SHUTDOWN: Duration =
+    DRAIN_TIMEOUT.saturating_add(SETTLE_TIMEOUT).saturating_add(Duration::from_secs(15));
 
 const STOPPED: &str = "stopped immediately; the next start settles the calls in progress";
 
@@ -165,11 +164,7 @@ pub async fn create_account(store: &Store, free: Micros) -> Result<AccountId, St
         page_language: None,
         created_at_ms: unix_ms(),
     };
-    let sign_up = SignUp {
-        account,
-        landing: None,
-        offer: SignUpOffer::unlimited(free),
-    };
+    let sign_up = SignUp { account, landing: None, offer: SignUpOffer::unlimited(free) };
     Ok(store.accounts().sign_up(sign_up).await?.id)
 }
 

@@ -18,15 +18,8 @@ use crate::trunks::status::{CarrierStatus, GatewayStatus, Rung, Status};
 
 /// The time for the running process to respond.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
-const COLUMNS: [&str; 7] = [
-    "CARRIER",
-    "GATEWAY",
-    "REACHABLE",
-    "REGISTERED",
-    "ROUND TRIP",
-    "CHANNELS",
-    "LAST FAILURE",
-];
+const COLUMNS: [&str; 7] =
+    ["CARRIER", "GATEWAY", "REACHABLE", "REGISTERED", "ROUND TRIP", "CHANNELS", "LAST FAILURE"];
 
 /// Shows every gateway.
 ///
@@ -37,10 +30,7 @@ pub async fn run(config: &Config) -> anyhow::Result<CommandOutput> {
         Some(status) => status,
         None => probe_gateways(config).await?,
     };
-    Ok(CommandOutput::new(
-        table(&status),
-        serde_json::to_value(&status)?,
-    ))
+    Ok(CommandOutput::new(table(&status), serde_json::to_value(&status)?))
 }
 
 /// Asks the process that runs with this configuration. Returns `None` if there is none.
@@ -100,10 +90,7 @@ async fn probe_gateways(config: &Config) -> anyhow::Result<Status> {
     if let Some(sandbox) = sandbox {
         sandbox.shutdown().await;
     }
-    Ok(Status {
-        running: false,
-        carriers,
-    })
+    Ok(Status { running: false, carriers })
 }
 
 fn table(status: &Status) -> String {
@@ -158,8 +145,6 @@ fn row(carrier: &CarrierStatus, gateway: &GatewayStatus) -> [String; 7] {
         yes_or_no(gateway.registered),
         round_trip.map_or("-".to_owned(), |ms| format!("{ms:.1} ms")),
         format!("{}/{}", carrier.channels_in_use, carrier.channels),
-        failure.map_or("-".to_owned(), |failure| {
-            format!("{} {}", failure.at, failure.what)
-        }),
+        failure.map_or("-".to_owned(), |failure| format!("{} {}", failure.at, failure.what)),
     ]
 }

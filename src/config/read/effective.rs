@@ -46,11 +46,7 @@ impl EffectiveConfig {
     /// Returns a `nexo.toml`, valid except for masked secrets, with each key's source as a comment.
     pub fn to_toml(&self) -> String {
         let lines: Vec<String> = self.settings.iter().map(assignment).collect();
-        let width = lines
-            .iter()
-            .map(|line| line.chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
         let mut text = String::new();
         let mut section = "";
         for (key, line) in self.settings.iter().zip(&lines) {

@@ -32,11 +32,7 @@ pub enum ConfigError {
         expected: String,
     },
     #[error("{at}: {key} is missing; expected {expected}")]
-    Missing {
-        at: Source,
-        key: String,
-        expected: String,
-    },
+    Missing { at: Source, key: String, expected: String },
 }
 
 /// Suggests the nearest key, as a variable's name if the unknown key is a variable.

@@ -170,8 +170,7 @@ impl RawSettings {
             at: source.clone(),
             message: first_line(error.message()),
         })?;
-        self.by_path
-            .retain(|path, _| path != CARRIERS && !path.starts_with("carriers["));
+        self.by_path.retain(|path, _| path != CARRIERS && !path.starts_with("carriers["));
         self.add_value(CARRIERS, &parsed, &|_| source.clone());
         Ok(())
     }
@@ -228,9 +227,7 @@ impl RawSettings {
 
     /// Every path that is set, in alphabetical order.
     pub fn all(&self) -> impl Iterator<Item = (&str, &RawSetting)> {
-        self.by_path
-            .iter()
-            .map(|(path, setting)| (path.as_str(), setting))
+        self.by_path.iter().map(|(path, setting)| (path.as_str(), setting))
     }
 
     pub fn without_section(&self) -> &[String] {
@@ -246,10 +243,7 @@ struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     fn new(name: &str, text: &'t str) -> Self {
-        Self {
-            name: name.into(),
-            text,
-        }
+        Self { name: name.into(), text }
     }
 
     fn at(&self, offset: usize) -> Source {

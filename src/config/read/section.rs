@@ -35,11 +35,7 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(raw: RawSettings) -> Self {
-        Self {
-            raw,
-            effective: Vec::new(),
-            tables: BTreeSet::new(),
-        }
+        Self { raw, effective: Vec::new(), tables: BTreeSet::new() }
     }
 
     /// Returns the section `[name]`, which may be missing.
@@ -52,16 +48,10 @@ impl Reader {
             .filter(|setting| setting.value != RawValue::Table)
             .or_else(|| self.raw.get(&array));
         match wrong {
-            Some(RawSetting { value, source }) => Err(invalid(
-                source,
-                name,
-                value,
-                format!("one [{name}] section"),
-            )),
-            None => Ok(Section {
-                path: name.to_owned(),
-                reader: self,
-            }),
+            Some(RawSetting { value, source }) => {
+                Err(invalid(source, name, value, format!("one [{name}] section")))
+            }
+            None => Ok(Section { path: name.to_owned(), reader: self }),
         }
     }
 
@@ -93,17 +83,12 @@ impl Reader {
 
     /// Returns one of the tables that [`Reader::tables`] found.
     pub fn table(&mut self, path: &str) -> Section<'_> {
-        Section {
-            path: path.to_owned(),
-            reader: self,
-        }
+        Section { path: path.to_owned(), reader: self }
     }
 
     /// Returns the source of `path`.
     pub fn source(&self, path: &str) -> Source {
-        self.raw
-            .get(path)
-            .map_or(Source::Default, |setting| setting.source.clone())
+        self.raw.get(path).map_or(Source::Default, |setting| setting.source.clone())
     }
 
     /// Returns the error for a key that is valid by itself, but not in combination with another one.
@@ -142,16 +127,12 @@ impl Reader {
         if !is_typing_error {
             return Ok(());
         }
-        let intended = self
-            .effective
-            .iter()
-            .find(|key| variable(&key.path).replace("__", "_") == name);
+        let intended =
+            self.effective.iter().find(|key| variable(&key.path).replace("__", "_") == name);
         let key = name[PREFIX.len()..].to_lowercase();
         Err(ConfigError::UnknownKey {
             at: Source::Variable(name.into()),
-            nearest: intended
-                .map(|key| key.path.clone())
-                .or_else(|| self.nearest(&key)),
+            nearest: intended.map(|key| key.path.clone()).or_else(|| self.nearest(&key)),
             key,
         })
     }
@@ -167,9 +148,7 @@ impl Reader {
             .map(|key| without_indices(&key.path))
             .chain(self.tables.iter().map(|table| without_indices(table)))
             .collect();
-        let same_name = known
-            .iter()
-            .find(|key| key.rsplit('.').next() == Some(name));
+        let same_name = known.iter().find(|key| key.rsplit('.').next() == Some(name));
         if let Some(key) = same_name {
             return Some(key.clone());
         }
@@ -355,11 +334,7 @@ impl Section<'_> {
     }
 
     fn record(&mut self, path: String, shown: Value, source: Source) {
-        self.reader.effective.push(EffectiveSetting {
-            path,
-            shown,
-            source,
-        });
+        self.reader.effective.push(EffectiveSetting { path, shown, source });
     }
 }
 

@@ -97,11 +97,7 @@ pub fn longest_reading(prompts: &PromptSet, digit_gap_ms: u32) -> Duration {
     let codes = (0..10).filter_map(|digit: u8| Code::parse(&digit.to_string().repeat(8)).ok());
     let lengths = codes.flat_map(|code| {
         [Language::Vi, Language::En].map(|language| {
-            let reading = Reading {
-                language,
-                repeat: 1,
-                digit_gap_ms,
-            };
+            let reading = Reading { language, repeat: 1, digit_gap_ms };
             let script = prompts.script(&code, reading, Codec::Pcma);
             script.duration()
         })

@@ -257,10 +257,8 @@ fn read_codecs(reader: &mut Reader, path: &str) -> Result<Vec<Codec>, ConfigErro
     let expected = r#"a list of one or both of "PCMA" and "PCMU""#;
     let mut table = reader.table(path);
     let codecs = table.list("codecs", &["PCMA", "PCMU"], expected, Codec::from_name)?;
-    let has_duplicate = codecs
-        .iter()
-        .enumerate()
-        .any(|(index, codec)| codecs[..index].contains(codec));
+    let has_duplicate =
+        codecs.iter().enumerate().any(|(index, codec)| codecs[..index].contains(codec));
     match codecs.is_empty() || has_duplicate {
         true => Err(reader.invalid(&format!("{path}.codecs"), expected)),
         false => Ok(codecs),

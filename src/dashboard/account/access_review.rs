@@ -103,10 +103,7 @@ async fn finish(Posted(member, fields): Posted<Member>, site: Site) -> PageResul
     let (id, now) = (member.id(), unix_ms());
     for key in active_keys(&site, &member).await? {
         if fields.has(&key_field(&key)) {
-            site.store
-                .accounts()
-                .revoke_key(key.id, Some(id), now)
-                .await?;
+            site.store.accounts().revoke_key(key.id, Some(id), now).await?;
         }
     }
     for endpoint in site.store.webhooks().endpoints(Some(id)).await? {

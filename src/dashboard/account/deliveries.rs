@@ -94,9 +94,7 @@ fn parse_phone(typed: &str, site: &SiteState) -> Option<Phone> {
     if !typed.chars().all(is_allowed) {
         return None;
     }
-    let national = digits
-        .strip_prefix("84")
-        .or_else(|| digits.strip_prefix('0'));
+    let national = digits.strip_prefix("84").or_else(|| digits.strip_prefix('0'));
     Phone::parse(&format!("+84{}", national?), &site.routing.plan).ok()
 }
 
@@ -104,12 +102,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     let l = member.language();
     let form = SearchForm::of(&request);
     if let Ok(id) = form.search.parse::<DeliveryId>()
-        && site
-            .store
-            .deliveries()
-            .get(member.id(), id)
-            .await?
-            .is_some()
+        && site.store.deliveries().get(member.id(), id).await?.is_some()
     {
         return Ok(redirect(&member, &format!("{PATH}/{id}")));
     }
@@ -117,21 +110,12 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
         query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
     let filter = form.filter(&site);
     let page = match &filter {
-        Ok(filter) => {
-            site.store
-                .deliveries()
-                .page(member.id(), filter, after, PAGE_SIZE)
-                .await?
-        }
-        Err(()) => DeliveryPage {
-            deliveries: Vec::new(),
-            next: None,
-        },
+        Ok(filter) => site.store.deliveries().page(member.id(), filter, after, PAGE_SIZE).await?,
+        Err(()) => DeliveryPage { deliveries: Vec::new(), next: None },
     };
     let newest = after.map(|_| form.link(PATH, ""));
-    let next = page
-        .next
-        .map(|next| form.link(PATH, &api::resources::deliveries::write_cursor(next)));
+    let next =
+        page.next.map(|next| form.link(PATH, &api::resources::deliveries::write_cursor(next)));
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), html! {
             a.button.second href=(form.link("/dashboard/deliveries.csv", "")) { (l.t(texts::CSV)) }
@@ -203,11 +187,7 @@ async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
     let is_live = delivery.status == Status::Sent;
     let source = is_live.then(|| format!("{PATH}/{id}"));
     let calls = site.store.deliveries().call_attempts(id).await?;
-    let entries = site
-        .store
-        .ledger()
-        .delivery_entries(member.id(), id)
-        .await?;
+    let entries = site.store.ledger().delivery_entries(member.id(), id).await?;
     let webhooks = site.store.webhooks().delivery_attempts(id).await?;
     let body = html! {
         div #delivery data-live=[source] {

@@ -21,9 +21,7 @@ const DAYS: i64 = 30;
 const FAILURES: u32 = 5;
 
 pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(web::resource("").get(show))
-        .service(web::resource("/").get(show));
+    config.service(web::resource("").get(show)).service(web::resource("/").get(show));
 }
 
 async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
@@ -37,17 +35,11 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     let id = member.id();
     let now = unix_ms();
     let first_day = now / DAY_MS - DAYS + 1;
-    let failed = DeliveryFilter {
-        status: Some(Status::Failed),
-        ..DeliveryFilter::default()
-    };
+    let failed = DeliveryFilter { status: Some(Status::Failed), ..DeliveryFilter::default() };
     let wallet = store.ledger().wallet(id).await?.unwrap_or_default();
     let figures = store.deliveries().account_stats(id, first_day, now).await?;
     let failures = store.deliveries().page(id, &failed, None, FAILURES).await?;
-    let newest = store
-        .deliveries()
-        .page(id, &DeliveryFilter::default(), None, 1)
-        .await?;
+    let newest = store.deliveries().page(id, &DeliveryFilter::default(), None, 1).await?;
     let keys = store.accounts().keys(Some(id)).await?;
     let has_endpoint = !store.webhooks().endpoints(Some(id)).await?.is_empty();
     let has_sent = !newest.deliveries.is_empty();

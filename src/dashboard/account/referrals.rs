@@ -59,10 +59,7 @@ async fn draw(
     let id = member.id();
     let store = &site.store;
     let earnings = store.billing().earnings(id).await?;
-    let referrals = store
-        .billing()
-        .referrals(Some(id), skip, PAGE_SIZE + 1)
-        .await?;
+    let referrals = store.billing().referrals(Some(id), skip, PAGE_SIZE + 1).await?;
     let commissions = store.billing().commission_entries(id, COMMISSIONS).await?;
     let payouts = store.billing().payouts(Some(id), None, PAYOUTS).await?;
     let wallet = store.billing().payout_wallet(id).await?;
@@ -88,10 +85,8 @@ async fn draw(
 fn link_card(member: &Member, site: &SiteState) -> Markup {
     let l = member.language();
     let code = &member.account.referral_code;
-    let link = |language: Language| {
-        site.public_url
-            .link(&format!("/{}?ref={code}", language.code()))
-    };
+    let link =
+        |language: Language| site.public_url.link(&format!("/{}?ref={code}", language.code()));
     let other = match l {
         Language::En => Language::Vi,
         Language::Vi => Language::En,
@@ -220,11 +215,7 @@ fn wallet_form(
 
 async fn set_wallet(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let (kind, address) = (fields.get("kind"), fields.trimmed("address"));
-    let rejected = |error| RejectedWallet {
-        kind,
-        address,
-        error,
-    };
+    let rejected = |error| RejectedWallet { kind, address, error };
     let wallet = match PayoutWallet::parse(kind, address) {
         Ok(wallet) => wallet,
         Err(error) => {
@@ -243,10 +234,7 @@ async fn set_wallet(Posted(member, fields): Posted<Member>, site: Site) -> PageR
         return draw(&member, &site, 0, false, Some(rejected)).await;
     }
     let before = site.store.billing().payout_wallet(member.id()).await?;
-    site.store
-        .billing()
-        .set_payout_wallet(member.id(), Some(&wallet), unix_ms())
-        .await?;
+    site.store.billing().set_payout_wallet(member.id(), Some(&wallet), unix_ms()).await?;
     if before.as_ref() != Some(&wallet) {
         let l = member.language();
         let name = l.t(payout_wallet_name(wallet.kind()));

@@ -42,21 +42,13 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
         ("sent", texts::EMAIL_SENT),
         ("reviewed", texts::ACCESS_REVIEWED),
     ];
-    let notice = notices
-        .into_iter()
-        .find(|(name, _)| query(&request, name).is_some());
+    let notice = notices.into_iter().find(|(name, _)| query(&request, name).is_some());
     let notice = notice.map(|(_, text)| success_notice(member.language().t(text)));
     draw(&site, &member, notice, StatusCode::OK).await
 }
 
 async fn rejected(site: &SiteState, member: &Member, text: &str) -> PageResult {
-    draw(
-        site,
-        member,
-        Some(error_notice(text)),
-        StatusCode::BAD_REQUEST,
-    )
-    .await
+    draw(site, member, Some(error_notice(text)), StatusCode::BAD_REQUEST).await
 }
 
 fn saved(member: &Member) -> HttpResponse {
@@ -73,11 +65,7 @@ async fn draw(
     let now = unix_ms();
     let mut sessions = site.store.accounts().sessions(member.id(), now).await?;
     sessions.retain(|session| site.session_expiry(session.created_at_ms, now) > now);
-    let pending = site
-        .store
-        .accounts()
-        .pending_email_change(member.id(), now)
-        .await?;
+    let pending = site.store.accounts().pending_email_change(member.id(), now).await?;
     let has_factor = member.account.totp_sealed.is_some();
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(&member.account.email), html! {}))
@@ -215,16 +203,10 @@ fn browser_name(l: Language, text: &str) -> String {
 
 async fn set_languages(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     if let Some(pages) = Language::from_code(fields.get("pages")) {
-        site.store
-            .accounts()
-            .set_page_language(member.id(), pages)
-            .await?;
+        site.store.accounts().set_page_language(member.id(), pages).await?;
     }
     let calls = Language::from_code(fields.get("calls"));
-    site.store
-        .accounts()
-        .set_call_language(member.id(), calls, unix_ms())
-        .await?;
+    site.store.accounts().set_call_language(member.id(), calls, unix_ms()).await?;
     Ok(saved(&member))
 }
 
@@ -239,17 +221,12 @@ async fn set_email(Posted(member, fields): Posted<Member>, site: Site) -> PageRe
     if email.as_str() == member.account.email {
         return Ok(saved(&member));
     }
-    site.quotas
-        .take(QuotaKind::EmailChanges, member.id())
-        .await?;
+    site.quotas.take(QuotaKind::EmailChanges, member.id()).await?;
     match email_change::request(&site, &member, &email).await? {
         EmailChange::LinkSent => Ok(redirect(&member, &format!("{PATH}?sent=1"))),
         EmailChange::Taken => rejected(&site, &member, l.t(texts::EMAIL_TAKEN)).await,
         EmailChange::Done => {
-            let account = Account {
-                email: email.to_string(),
-                ..member.account.clone()
-            };
+            let account = Account { email: email.to_string(), ..member.account.clone() };
             let mut response = saved(&member);
             remember_browser(&site, &member.visitor, &account, &mut response);
             Ok(response)
@@ -258,10 +235,7 @@ async fn set_email(Posted(member, fields): Posted<Member>, site: Site) -> PageRe
 }
 
 async fn cancel_email(Posted(member, _): Posted<Member>, site: Site) -> PageResult {
-    site.store
-        .accounts()
-        .cancel_email_change(member.id())
-        .await?;
+    site.store.accounts().cancel_email_change(member.id()).await?;
     Ok(saved(&member))
 }
 
@@ -290,10 +264,7 @@ async fn set_password(Posted(member, fields): Posted<Member>, site: Site) -> Pag
         })
         .await?;
     notices::password_changed(&site.mailer, &member.account, l);
-    let account = Account {
-        password_hash: Some(hash),
-        ..member.account.clone()
-    };
+    let account = Account { password_hash: Some(hash), ..member.account.clone() };
     let mut response = saved(&member);
     remember_browser(&site, &member.visitor, &account, &mut response);
     Ok(response)
@@ -310,9 +281,7 @@ async fn reseal_totp(
     let key = totp::derive_key(&site.hasher, fields.secret("present"), sealed).await?;
     let key = key.ok_or_else(internal)?;
     let secret = totp::open(&key, sealed, member.id()).ok_or_else(internal)?;
-    let sealed = secret
-        .seal(&site.hasher, fields.secret("new"), member.id())
-        .await?;
+    let sealed = secret.seal(&site.hasher, fields.secret("new"), member.id()).await?;
     sealed.ok_or_else(internal)
 }
 

@@ -48,10 +48,7 @@ async fn draw(
     };
     let hint = l.t_with(
         texts::TOP_UP_HINT,
-        &[
-            ("least", &site.top_ups.minimum),
-            ("rate", &grouped(site.top_ups.rate.get())),
-        ],
+        &[("least", &site.top_ups.minimum), ("rate", &grouped(site.top_ups.rate.get()))],
     );
     let body = html! {
         (page_head(l.t(texts::TOP_UP), Some(l.t(lead)), html! {}))
@@ -114,10 +111,7 @@ async fn open(Posted(member, fields): Posted<Member>, site: Site) -> PageResult 
     };
     site.quotas.take(QuotaKind::TopUps, member.id()).await?;
     let provider = fields.get("provider");
-    let opened = site
-        .top_ups
-        .open(&site.store, member.id(), provider, amount)
-        .await;
+    let opened = site.top_ups.open(&site.store, member.id(), provider, amount).await;
     match opened {
         Ok(id) => Ok(redirect(&member, &format!("/dashboard/wallet/top-up/{id}"))),
         Err(TopUpError::Amount { minimum }) => {
@@ -141,11 +135,7 @@ fn path_of(deposit: &Deposit) -> String {
 async fn deposit_of(member: &Member, site: &SiteState, id: &str) -> Result<Deposit, PageError> {
     let not_found = || PageError::not_found(member.language());
     let id: Uuid = id.parse().map_err(|_| not_found())?;
-    site.store
-        .billing()
-        .deposit(member.id(), id)
-        .await?
-        .ok_or_else(not_found)
+    site.store.billing().deposit(member.id(), id).await?.ok_or_else(not_found)
 }
 
 async fn show_one(member: Member, site: Site, id: Id) -> PageResult {
@@ -207,9 +197,6 @@ async fn qr_code(member: Member, site: Site, id: Id) -> PageResult {
 async fn cancel(Posted(member, _): Posted<Member>, site: Site, id: Id) -> PageResult {
     let deposit = deposit_of(&member, &site, &id).await?;
     // A top-up that was paid in the meantime stays paid.
-    site.store
-        .billing()
-        .withdraw_deposit(member.id(), deposit.id, unix_ms())
-        .await?;
+    site.store.billing().withdraw_deposit(member.id(), deposit.id, unix_ms()).await?;
     Ok(redirect(&member, &path_of(&deposit)))
 }

@@ -38,14 +38,7 @@ async fn show(member: Member, site: Site, query: web::Query<Query>) -> PageResul
         Some("no-notice") => Some(success_notice(member.language().t(texts::LOW_OFF))),
         _ => None,
     };
-    draw(
-        &member,
-        &site,
-        query.after.as_deref(),
-        notice,
-        StatusCode::OK,
-    )
-    .await
+    draw(&member, &site, query.after.as_deref(), notice, StatusCode::OK).await
 }
 
 async fn draw(
@@ -58,17 +51,8 @@ async fn draw(
     let l = member.language();
     let cursor = after.and_then(ledger::read_cursor);
     let is_wrong_cursor = after.is_some() && cursor.is_none();
-    let wallet = site
-        .store
-        .ledger()
-        .wallet(member.id())
-        .await?
-        .unwrap_or_default();
-    let threshold = site
-        .store
-        .ledger()
-        .low_balance_threshold(member.id())
-        .await?;
+    let wallet = site.store.ledger().wallet(member.id()).await?.unwrap_or_default();
+    let threshold = site.store.ledger().low_balance_threshold(member.id()).await?;
     let page = site
         .store
         .ledger()
@@ -87,16 +71,13 @@ async fn draw(
         (entries(l, &page, after.is_some()))
         (notice_form(member, threshold))
     };
-    Ok(Page::new(NavItem::Wallet, l.t(texts::TITLE), body)
-        .with_status(status)
-        .respond(member))
+    Ok(Page::new(NavItem::Wallet, l.t(texts::TITLE), body).with_status(status).respond(member))
 }
 
 fn entries(l: Language, page: &LedgerPage, is_later: bool) -> Markup {
     let newest = is_later.then_some(NavItem::Wallet.path());
-    let next = page
-        .next
-        .map(|next| format!("/dashboard/wallet?after={}", ledger::write_cursor(next)));
+    let next =
+        page.next.map(|next| format!("/dashboard/wallet?after={}", ledger::write_cursor(next)));
     html! {
         @if page.entries.is_empty() {
             (empty_state(l.t(texts::NO_ENTRIES)))
@@ -178,13 +159,8 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
             }
         },
     };
-    site.quotas
-        .take(QuotaKind::LowBalanceChanges, member.id())
-        .await?;
-    site.store
-        .ledger()
-        .set_low_balance_threshold(member.id(), threshold)
-        .await?;
+    site.quotas.take(QuotaKind::LowBalanceChanges, member.id()).await?;
+    site.store.ledger().set_low_balance_threshold(member.id(), threshold).await?;
     Ok(match threshold {
         Some(_) => redirect(&member, "/dashboard/wallet?done=notice"),
         None => redirect(&member, "/dashboard/wallet?done=no-notice"),

@@ -75,31 +75,21 @@ async fn send_link(site: &SiteState, request: SignUpRequest) -> Result<(), Store
                 email,
                 password_hash: request.password_hash,
                 page_language: l,
-                landing: request
-                    .landing
-                    .as_ref()
-                    .map(|(code, account)| ReferralVisit {
-                        code: code.as_str(),
-                        signed_in_as: *account,
-                    }),
+                landing: request.landing.as_ref().map(|(code, account)| ReferralVisit {
+                    code: code.as_str(),
+                    signed_in_as: *account,
+                }),
                 created_at_ms: now,
                 expires_at_ms: now + LINK_TTL_MS,
             };
-            site.store
-                .accounts()
-                .begin_sign_up(tokens::hash(&token), pending)
-                .await?;
+            site.store.accounts().begin_sign_up(tokens::hash(&token), pending).await?;
             let path = format!("/auth/confirm?token={}", token.as_str());
             let link = site.public_url.link(&path);
             let text = l.t_with(texts::CONFIRM_MAIL_TEXT, &[("link", &link)]);
             (texts::CONFIRM_MAIL_SUBJECT, text)
         }
     };
-    let email = Email {
-        to: email.to_owned(),
-        subject: l.t(subject).to_owned(),
-        text,
-    };
+    let email = Email { to: email.to_owned(), subject: l.t(subject).to_owned(), text };
     site.send_within_quota(email).await;
     Ok(())
 }

@@ -26,9 +26,7 @@ pub fn check_limit(
 ) -> Result<(), PageError> {
     let checked = site.throttle.check(attempt, caller, account);
     checked.map_err(|retry_after_seconds| {
-        let kind = ErrorKind::TooOften {
-            retry_after_seconds,
-        };
+        let kind = ErrorKind::TooOften { retry_after_seconds };
         PageError::new(kind, viewer.language())
     })
 }
@@ -72,13 +70,7 @@ pub async fn is_password(
     name: &str,
 ) -> Result<bool, PageError> {
     let caller = Caller::session(member.session.id);
-    check_limit(
-        site,
-        Attempt::Password,
-        member,
-        caller,
-        &member.account.email,
-    )?;
+    check_limit(site, Attempt::Password, member, caller, &member.account.email)?;
     let hash = member.account.password_hash.clone();
     let password = fields.secret(name);
     Ok(site.hasher.verify(Priority::Proven, password, hash).await?)
@@ -100,10 +92,7 @@ pub async fn hash_password(
         Some(_) => Priority::Proven,
         None => Priority::Stranger,
     };
-    let hashed = site
-        .hasher
-        .hash(priority, password, email.to_owned(), host)
-        .await?;
+    let hashed = site.hasher.hash(priority, password, email.to_owned(), host).await?;
     let text = match hashed {
         Ok(hash) => return Ok(Ok(hash)),
         Err(PasswordError::NotHashed) => return Err(PageError::internal(l)),
@@ -130,9 +119,7 @@ pub fn email_field<'a>(viewer: &impl Viewer, value: &'a str) -> Field<'a> {
 
 /// The field of the member's current password.
 pub fn password_field<'a>(viewer: &impl Viewer, name: &'a str, label: Text) -> Field<'a> {
-    Field::new(name, viewer.language().t(label))
-        .kind("password")
-        .autocomplete("current-password")
+    Field::new(name, viewer.language().t(label)).kind("password").autocomplete("current-password")
 }
 
 /// The hint of a new password's field.

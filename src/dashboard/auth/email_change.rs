@@ -52,10 +52,7 @@ pub async fn request(
     let accounts = site.store.accounts();
     if !site.mailer.is_configured() {
         let session = Some(member.session.id);
-        return match accounts
-            .set_email(member.id(), email.as_str(), session)
-            .await
-        {
+        return match accounts.set_email(member.id(), email.as_str(), session).await {
             Err(StoreError::Conflict(Conflict::EmailTaken)) => Ok(EmailChange::Taken),
             changed => {
                 changed?;
@@ -82,10 +79,7 @@ pub async fn request(
         .await?;
     let l = member.language();
     let (subject, text) = match accounts.by_email(email.as_str()).await? {
-        Some(_) => (
-            texts::KNOWN_MAIL_SUBJECT,
-            l.t(texts::CHANGE_KNOWN_MAIL_TEXT).to_owned(),
-        ),
+        Some(_) => (texts::KNOWN_MAIL_SUBJECT, l.t(texts::CHANGE_KNOWN_MAIL_TEXT).to_owned()),
         None => {
             let path = format!("{PATH}?token={}", token.as_str());
             let link = site.public_url.link(&path);
@@ -163,10 +157,7 @@ async fn confirm(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     if kept_session.is_none() {
         return Ok(redirect(&visitor, "/auth/sign-in"));
     }
-    let account = Account {
-        email: change.email,
-        ..before
-    };
+    let account = Account { email: change.email, ..before };
     let mut response = redirect(&visitor, "/dashboard/settings?saved=1");
     remember_browser(&site, &visitor, &account, &mut response);
     Ok(response)

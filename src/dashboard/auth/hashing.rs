@@ -63,10 +63,7 @@ impl PasswordHasher {
         // Otherwise the first sign-in would take one hash longer than the second.
         LazyLock::force(&DUMMY_HASH);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        PasswordHasher {
-            cores: Arc::new(Semaphore::new(cores)),
-            waiting: Arc::default(),
-        }
+        PasswordHasher { cores: Arc::new(Semaphore::new(cores)), waiting: Arc::default() }
     }
 
     async fn run<T: Send + 'static>(
@@ -101,10 +98,7 @@ impl PasswordHasher {
         host: String,
     ) -> Result<Result<String, PasswordError>, Busy> {
         self.run(priority, move || {
-            let context = PasswordContext {
-                email: &email,
-                host: &host,
-            };
+            let context = PasswordContext { email: &email, host: &host };
             password::hash(&password, &context)
         })
         .await
@@ -140,10 +134,7 @@ impl PasswordHasher {
         salt: [u8; 16],
     ) -> Result<Option<Zeroizing<[u8; 32]>>, Busy> {
         // The password was found to be right before.
-        self.run(Priority::Proven, move || {
-            password::derive_key(&password, &salt).ok()
-        })
-        .await
+        self.run(Priority::Proven, move || password::derive_key(&password, &salt).ok()).await
     }
 }
 

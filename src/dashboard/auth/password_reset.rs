@@ -29,11 +29,7 @@ const LINK_TTL_MS: i64 = 3_600_000;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/reset").get(show).post(request))
-        .service(
-            web::resource("/new-password")
-                .get(show_new)
-                .post(set_password),
-        );
+        .service(web::resource("/new-password").get(show_new).post(set_password));
 }
 
 async fn show(visitor: Visitor) -> HttpResponse {
@@ -56,9 +52,7 @@ async fn request(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let typed = fields.trimmed("email").to_lowercase();
     let caller = caller_for(&site, &visitor, &typed).await?;
     let email = typed.parse::<EmailAddress>();
-    let mailbox = email
-        .as_ref()
-        .map_or_else(|_| typed.clone(), EmailAddress::mailbox);
+    let mailbox = email.as_ref().map_or_else(|_| typed.clone(), EmailAddress::mailbox);
     check_limit(&site, Attempt::SendEmail, &visitor, caller, &mailbox)?;
     let (l, address) = (visitor.language, visitor.address);
     if let Ok(email) = email {
@@ -87,17 +81,13 @@ async fn send_link(
     let now = unix_ms();
     let (hash, expires_at) = (tokens::hash(&token), now + LINK_TTL_MS);
     let begun =
-        site.store
-            .accounts()
-            .begin_reset(account.id, &account.email, hash, now, expires_at);
+        site.store.accounts().begin_reset(account.id, &account.email, hash, now, expires_at);
     if !begun.await? {
         // The address was changed meanwhile.
         return Ok(());
     }
     let language = account.page_language.unwrap_or(language);
-    let link = site
-        .public_url
-        .link(&format!("/auth/new-password?token={}", token.as_str()));
+    let link = site.public_url.link(&format!("/auth/new-password?token={}", token.as_str()));
     let email = Email {
         to: account.email,
         subject: language.t(texts::MAIL_SUBJECT).to_owned(),
@@ -113,12 +103,7 @@ async fn account_of(site: &SiteState, token: &str) -> Result<Option<Account>, Pa
         return Ok(None);
     }
     let hash = tokens::hash(token);
-    let Some(id) = site
-        .store
-        .accounts()
-        .reset_account(&hash, unix_ms())
-        .await?
-    else {
+    let Some(id) = site.store.accounts().reset_account(&hash, unix_ms()).await? else {
         return Ok(None);
     };
     let account = site.store.accounts().get(id).await?;
@@ -174,12 +159,7 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     };
     if account.totp_sealed.is_some() {
         let code = totp::recovery_hash(fields.get("recovery"));
-        if !site
-            .store
-            .accounts()
-            .use_recovery_code(account.id, code)
-            .await?
-        {
+        if !site.store.accounts().use_recovery_code(account.id, code).await? {
             let error = visitor.language.t(texts::CODE_WRONG);
             return Ok(form(&visitor, &account, token, Some(error)));
         }
@@ -191,11 +171,7 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
         kept_session: None,
         at_ms: unix_ms(),
     };
-    let finished = site
-        .store
-        .accounts()
-        .finish_reset(&tokens::hash(token), new)
-        .await?;
+    let finished = site.store.accounts().finish_reset(&tokens::hash(token), new).await?;
     if !finished {
         return Ok(expired(&visitor));
     }
@@ -203,10 +179,7 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     if account.totp_sealed.is_some() {
         notices::second_factor_changed(&site.mailer, &account, visitor.language, false);
     }
-    let account = Account {
-        password_hash: Some(hash),
-        ..account
-    };
+    let account = Account { password_hash: Some(hash), ..account };
     let mut response = redirect(&visitor, "/auth/sign-in");
     // The owner of the mailbox chose this password here, so strangers do not slow down the sign-in that follows.
     remember_browser(&site, &visitor, &account, &mut response);

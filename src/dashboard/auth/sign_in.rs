@@ -78,13 +78,8 @@ async fn sign_in(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let email = email.as_ref().map_or("", EmailAddress::as_str);
     let account = site.store.accounts().by_email(email).await?;
     let account = account.filter(|account| account.closed_at_ms.is_none());
-    let hash = account
-        .as_ref()
-        .and_then(|account| account.password_hash.clone());
-    let is_right = site
-        .hasher
-        .verify(caller.priority(), fields.secret("password"), hash)
-        .await?;
+    let hash = account.as_ref().and_then(|account| account.password_hash.clone());
+    let is_right = site.hasher.verify(caller.priority(), fields.secret("password"), hash).await?;
     let Some(account) = account.filter(|_| is_right) else {
         return Ok(form(&visitor, typed, next, Some(texts::WRONG)));
     };

@@ -12,17 +12,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn sign_out(Posted(member, _): Posted<Member>, site: Site) -> PageResult {
-    site.store
-        .accounts()
-        .end_session(member.id(), member.session.id)
-        .await?;
+    site.store.accounts().end_session(member.id(), member.session.id).await?;
     Ok(signed_out(&site, &member))
 }
 
 async fn sign_out_everywhere(Posted(member, _): Posted<Member>, site: Site) -> PageResult {
-    site.store
-        .accounts()
-        .end_sessions(member.id(), None)
-        .await?;
+    site.store.accounts().end_sessions(member.id(), None).await?;
     Ok(signed_out(&site, &member))
 }

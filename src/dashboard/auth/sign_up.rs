@@ -77,12 +77,7 @@ async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let landing = visitor.referral.clone();
     let landing = landing.map(|code| (code, visitor.signed_in.as_ref().map(|(_, a)| a.id)));
     if site.mailer.is_configured() {
-        let request = SignUpRequest {
-            email,
-            password_hash,
-            language: l,
-            landing,
-        };
+        let request = SignUpRequest { email, password_hash, language: l, landing };
         return confirmation::request(&site, &visitor, request);
     }
     let opened = site

@@ -68,19 +68,12 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
             Some((x(index), rate_y(percent)))
         })
         .collect();
-    let line: Vec<String> = points
-        .iter()
-        .map(|(x, y)| format!("{x:.1},{y:.1}"))
-        .collect();
+    let line: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let delivered: u64 = days.iter().map(|day| day.delivered).sum();
     let failed: u64 = days.iter().map(|day| day.failed).sum();
     let label = l.t_with(
         texts::CHART_LABEL,
-        &[
-            ("days", &days.len()),
-            ("delivered", &delivered),
-            ("failed", &failed),
-        ],
+        &[("days", &days.len()), ("delivered", &delivered), ("failed", &failed)],
     );
     let label_step = days.len().div_ceil(6).max(1);
     html! {
@@ -161,14 +154,7 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_round_number() {
-        for (most, round) in [
-            (1, 2),
-            (3, 4),
-            (6, 10),
-            (11, 20),
-            (999, 1_000),
-            (1_001, 2_000),
-        ] {
+        for (most, round) in [(1, 2), (3, 4), (6, 10), (11, 20), (999, 1_000), (1_001, 2_000)] {
             assert_eq!(round_up(most), round, "{most}");
         }
         assert_eq!(round_up(u64::MAX), u64::MAX);
@@ -183,17 +169,10 @@ mod tests {
 
     #[test]
     fn a_chart_has_a_bar_for_each_day_with_otps() {
-        let day = |label: &str, delivered, failed| Day {
-            label: label.to_owned(),
-            delivered,
-            failed,
-        };
+        let day =
+            |label: &str, delivered, failed| Day { label: label.to_owned(), delivered, failed };
         let drawn = days(Language::En, &[day("05-24", 0, 0), day("05-25", 3, 1)]).into_string();
-        assert_eq!(
-            drawn.matches("rect class=\"delivered\"").count(),
-            1,
-            "{drawn}"
-        );
+        assert_eq!(drawn.matches("rect class=\"delivered\"").count(), 1, "{drawn}");
         assert_eq!(drawn.matches("<circle").count(), 1, "{drawn}");
     }
 }

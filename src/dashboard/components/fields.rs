@@ -39,24 +39,15 @@ impl<'a> Field<'a> {
     }
 
     pub fn hint(self, hint: impl Into<Option<&'a str>>) -> Field<'a> {
-        Field {
-            hint: hint.into(),
-            ..self
-        }
+        Field { hint: hint.into(), ..self }
     }
 
     pub fn autocomplete(self, autocomplete: &'a str) -> Field<'a> {
-        Field {
-            autocomplete,
-            ..self
-        }
+        Field { autocomplete, ..self }
     }
 
     pub fn optional(self) -> Field<'a> {
-        Field {
-            is_required: false,
-            ..self
-        }
+        Field { is_required: false, ..self }
     }
 }
 

@@ -34,11 +34,7 @@ pub struct Rung {
 }
 
 fn rung(at_ms: i64, direction: Direction, text: &str) -> Rung {
-    Rung {
-        at_ms,
-        direction,
-        text: text.to_owned(),
-    }
+    Rung { at_ms, direction, text: text.to_owned() }
 }
 
 /// The INVITE, the carrier's responses that arrived, and the steps of the call, in chronological order.
@@ -48,11 +44,7 @@ fn rungs(
     responses: [(Option<i64>, Text); 3],
     steps: &[CallStep],
 ) -> Vec<Rung> {
-    let mut rungs = vec![rung(
-        started_at_ms,
-        Direction::ToPhone,
-        l.t(texts::STEP_INVITE),
-    )];
+    let mut rungs = vec![rung(started_at_ms, Direction::ToPhone, l.t(texts::STEP_INVITE))];
     for (at_ms, text) in responses {
         if let Some(at_ms) = at_ms {
             rungs.push(rung(at_ms, Direction::FromPhone, l.t(text)));
@@ -84,20 +76,16 @@ pub fn of_attempt(l: Language, attempt: &CallAttempt) -> Vec<Rung> {
     let mut rungs = rungs(l, attempt.started_at_ms, responses, &attempt.steps);
     let reason = attempt.end_reason.replace('_', " ");
     rungs.push(match (attempt.answered_at_ms, attempt.sip_code) {
-        (Some(_), _) if attempt.end_reason == "delivered" => rung(
-            attempt.ended_at_ms,
-            Direction::ToPhone,
-            l.t(texts::STEP_HANGUP),
-        ),
+        (Some(_), _) if attempt.end_reason == "delivered" => {
+            rung(attempt.ended_at_ms, Direction::ToPhone, l.t(texts::STEP_HANGUP))
+        }
         (None, Some(code)) if code >= 300 => {
             let text = l.t_with(texts::STEP_REFUSED, &[("code", &code)]);
             rung(attempt.ended_at_ms, Direction::Failure, &text)
         }
-        (None, None) if attempt.end_reason == "silent" => rung(
-            attempt.ended_at_ms,
-            Direction::Failure,
-            l.t(texts::STEP_SILENT),
-        ),
+        (None, None) if attempt.end_reason == "silent" => {
+            rung(attempt.ended_at_ms, Direction::Failure, l.t(texts::STEP_SILENT))
+        }
         _ => {
             let text = l.t_with(texts::STEP_ENDED, &[("reason", &reason)]);
             rung(attempt.ended_at_ms, Direction::Failure, &text)
@@ -121,10 +109,8 @@ pub fn draw(l: Language, rungs: &[Rung], far_end: &str) -> Markup {
     let start = rungs.first().map_or(0, |rung| rung.at_ms);
     let bottom = TOP + ROW * i32::try_from(rungs.len()).unwrap_or(0);
     let since = |rung: &Rung| format!("{:.2} s", (rung.at_ms - start) as f64 / 1000.0);
-    let steps: Vec<String> = rungs
-        .iter()
-        .map(|rung| format!("{} {}", since(rung), rung.text))
-        .collect();
+    let steps: Vec<String> =
+        rungs.iter().map(|rung| format!("{} {}", since(rung), rung.text)).collect();
     let label = format!("{}: {}", l.t(texts::LADDER), steps.join("; "));
     html! {
         svg.ladder viewBox={ "0 0 " (WIDTH) " " (bottom + 8) } role="img" aria-label=(label) {
@@ -175,14 +161,8 @@ mod tests {
             ringing_at_ms: Some(2_000),
             answered_at_ms: Some(7_000),
             steps: vec![
-                CallStep {
-                    kind: StepKind::KeyPressed,
-                    after_ms: 8_000,
-                },
-                CallStep {
-                    kind: StepKind::CodeRead,
-                    after_ms: 12_000,
-                },
+                CallStep { kind: StepKind::KeyPressed, after_ms: 8_000 },
+                CallStep { kind: StepKind::CodeRead, after_ms: 12_000 },
             ],
         }
     }
@@ -203,9 +183,6 @@ mod tests {
             ]
         );
         let drawn = draw(Language::En, &rungs, "+84981234567").into_string();
-        assert!(
-            drawn.contains("12.00 s") && drawn.contains("role=\"img\""),
-            "{drawn}"
-        );
+        assert!(drawn.contains("12.00 s") && drawn.contains("role=\"img\""), "{drawn}");
     }
 }

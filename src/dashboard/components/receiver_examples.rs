@@ -84,10 +84,7 @@ pub fn snippets(l: Language, url: Option<&str>) -> Markup {
     // A percent-encoded quote cannot end a string of the examples.
     let url = url.replace('\'', "%27");
     let path = Url::parse(&url).map_or("/".to_owned(), |url| {
-        let query = url
-            .query()
-            .map(|query| format!("?{query}"))
-            .unwrap_or_default();
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         format!("{}{query}", url.path())
     });
     let fill = |text: &str| {

@@ -17,11 +17,7 @@ use crate::dashboard::texts::{Translate, frame};
 use crate::dashboard::web::*;
 
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(
-        web::resource("/api-keys/{id}/allowlist")
-            .get(show)
-            .post(save),
-    );
+    config.service(web::resource("/api-keys/{id}/allowlist").get(show).post(save));
 }
 
 /// Why a list is not saved.
@@ -100,9 +96,7 @@ fn editor(member: &Member, key: &Key, text: &str, error: Option<&AllowlistError>
             }
         }
     };
-    Page::new(NavItem::ApiKeys, &title, body)
-        .with_status(form_status(error))
-        .respond(member)
+    Page::new(NavItem::ApiKeys, &title, body).with_status(form_status(error)).respond(member)
 }
 
 fn error_message(member: &Member, error: &AllowlistError) -> Markup {
@@ -112,10 +106,9 @@ fn error_message(member: &Member, error: &AllowlistError) -> Markup {
         AllowlistError::Line { line, entry } => {
             l.t_with(texts::LINE_WRONG, &[("line", line), ("entry", entry)])
         }
-        AllowlistError::TooMany { count } => l.t_with(
-            texts::LINES_TOO_MANY,
-            &[("count", count), ("most", &MAX_ALLOWLIST)],
-        ),
+        AllowlistError::TooMany { count } => {
+            l.t_with(texts::LINES_TOO_MANY, &[("count", count), ("most", &MAX_ALLOWLIST)])
+        }
         AllowlistError::LocksOut => l.t_with(texts::LOCKS_OUT, &[("address", &address)]),
     })
 }
@@ -128,16 +121,9 @@ async fn save(Posted(member, fields): Posted<Member>, id: Id, site: Site) -> Pag
         Err(error) => return Ok(editor(&member, &key, text, Some(&error))),
     };
     let list: Vec<String> = list.iter().map(entry_text).collect();
-    let saved = site
-        .store
-        .accounts()
-        .set_allowlist(member.id(), key.id, &list, unix_ms())
-        .await?;
+    let saved = site.store.accounts().set_allowlist(member.id(), key.id, &list, unix_ms()).await?;
     match saved {
-        true => Ok(redirect(
-            &member,
-            &format!("/dashboard/api-keys?saved={}", key.id),
-        )),
+        true => Ok(redirect(&member, &format!("/dashboard/api-keys?saved={}", key.id))),
         false => Err(PageError::not_found(member.language())),
     }
 }
@@ -161,26 +147,17 @@ mod tests {
         assert_eq!(list, ["203.0.113.5", "10.0.0.0/8", "2001:db8::/32"]);
         assert_eq!(
             parse_list("10.0.0.1\n\nexample.com"),
-            Err(AllowlistError::Line {
-                line: 3,
-                entry: "example.com".to_owned()
-            })
+            Err(AllowlistError::Line { line: 3, entry: "example.com".to_owned() })
         );
         let many: Vec<String> = (0..51).map(|n| format!("10.0.0.{n}")).collect();
-        assert_eq!(
-            parse_list(&many.join("\n")),
-            Err(AllowlistError::TooMany { count: 51 })
-        );
+        assert_eq!(parse_list(&many.join("\n")), Err(AllowlistError::TooMany { count: 51 }));
         assert_eq!(parse_list(&many[..50].join("\n")).unwrap().len(), 50);
     }
 
     #[test]
     fn a_list_without_the_own_address_needs_confirmation() {
         let here: IpAddr = "203.0.113.5".parse().unwrap();
-        assert_eq!(
-            check("10.0.0.0/8", here, false),
-            Err(AllowlistError::LocksOut)
-        );
+        assert_eq!(check("10.0.0.0/8", here, false), Err(AllowlistError::LocksOut));
         assert!(check("10.0.0.0/8", here, true).is_ok());
         assert!(check("203.0.113.0/24", here, false).is_ok());
         assert!(check("", here, false).is_ok());

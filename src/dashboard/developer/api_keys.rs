@@ -21,26 +21,13 @@ use crate::secrets::new_api_key;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/api-keys").get(show).post(create))
-        .service(
-            web::resource("/api-keys/{id}/revoke")
-                .get(confirm_revoke)
-                .post(revoke),
-        )
-        .service(
-            web::resource("/api-keys/{id}/rotate")
-                .get(confirm_rotate)
-                .post(rotate),
-        );
+        .service(web::resource("/api-keys/{id}/revoke").get(confirm_revoke).post(revoke))
+        .service(web::resource("/api-keys/{id}/rotate").get(confirm_rotate).post(rotate));
 }
 
 async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
-    let changed = [
-        ("revoked", texts::WAS_REVOKED),
-        ("saved", texts::ALLOWLIST_SAVED),
-    ];
-    let changed = changed
-        .into_iter()
-        .find_map(|(name, text)| Some((query(&request, name)?, text)));
+    let changed = [("revoked", texts::WAS_REVOKED), ("saved", texts::ALLOWLIST_SAVED)];
+    let changed = changed.into_iter().find_map(|(name, text)| Some((query(&request, name)?, text)));
     let notice = match changed {
         Some((id, text)) => changed_notice(&site, &member, &id, text).await,
         None => None,
@@ -63,13 +50,9 @@ async fn list(
 ) -> PageResult {
     let l = member.language();
     let keys = site.store.accounts().keys(Some(member.id())).await?;
-    let (active, revoked): (Vec<Key>, Vec<Key>) = keys
-        .into_iter()
-        .partition(|key| key.revoked_at_ms.is_none());
-    let count = l.t_with(
-        texts::COUNT,
-        &[("count", &active.len()), ("most", &MAX_ACTIVE_KEYS)],
-    );
+    let (active, revoked): (Vec<Key>, Vec<Key>) =
+        keys.into_iter().partition(|key| key.revoked_at_ms.is_none());
+    let count = l.t_with(texts::COUNT, &[("count", &active.len()), ("most", &MAX_ACTIVE_KEYS)]);
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), pill(Tone::Plain, &count)))
         @if let Some(notice) = notice { (notice) }
@@ -137,10 +120,7 @@ fn row(l: Language, key: &Key, is_active: bool) -> Markup {
 
 fn new_key_form(member: &Member, name: &str) -> Markup {
     let l = member.language();
-    let kinds = [
-        ("live", l.t(texts::KIND_LIVE)),
-        ("test", l.t(texts::KIND_TEST)),
-    ];
+    let kinds = [("live", l.t(texts::KIND_LIVE)), ("test", l.t(texts::KIND_TEST))];
     html! {
         section.card #new {
             h2 { (l.t(texts::CREATE)) }
@@ -163,11 +143,7 @@ async fn create(Posted(member, fields): Posted<Member>, site: Site) -> PageResul
     };
     site.quotas.take(QuotaKind::ApiKeys, member.id()).await?;
     let is_test = fields.get("kind") == "test";
-    let mode = if is_test {
-        KeyMode::Test
-    } else {
-        KeyMode::Live
-    };
+    let mode = if is_test { KeyMode::Test } else { KeyMode::Live };
     let key = new_api_key(mode).map_err(|_| PageError::internal(member.language()))?;
     let created = site
         .store
@@ -237,10 +213,7 @@ async fn confirm_revoke(member: Member, id: Id, site: Site) -> PageResult {
 
 async fn revoke(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let key = key_of(&site, &member, &id).await?;
-    site.store
-        .accounts()
-        .revoke_key(key.id, Some(member.id()), unix_ms())
-        .await?;
+    site.store.accounts().revoke_key(key.id, Some(member.id()), unix_ms()).await?;
     let path = format!("/dashboard/api-keys?revoked={}", key.id);
     Ok(redirect(&member, &path))
 }
@@ -253,11 +226,7 @@ async fn confirm_rotate(member: Member, id: Id, site: Site) -> PageResult {
 async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let old = active_key_of(&site, &member, &id).await?;
     site.quotas.take(QuotaKind::ApiKeys, member.id()).await?;
-    let mode = if old.test {
-        KeyMode::Test
-    } else {
-        KeyMode::Live
-    };
+    let mode = if old.test { KeyMode::Test } else { KeyMode::Live };
     let key = new_api_key(mode).map_err(|_| PageError::internal(member.language()))?;
     let rotated = site
         .store

@@ -13,9 +13,7 @@ pub async fn key_of(site: &SiteState, member: &Member, id: &str) -> Result<Key, 
     let not_found = || PageError::not_found(member.language());
     let id: KeyId = id.parse().map_err(|_| not_found())?;
     let keys = site.store.accounts().keys(Some(member.id())).await?;
-    keys.into_iter()
-        .find(|key| key.id == id)
-        .ok_or_else(not_found)
+    keys.into_iter().find(|key| key.id == id).ok_or_else(not_found)
 }
 
 /// The same, unless the key is revoked.

@@ -29,19 +29,13 @@ async fn attempt_of(
     let not_found = || PageError::not_found(member.language());
     let id: WebhookAttemptId = id.parse().map_err(|_| not_found())?;
     let attempt = site.store.webhooks().attempt(id).await?;
-    attempt
-        .filter(|attempt| attempt.account_id == member.id())
-        .ok_or_else(not_found)
+    attempt.filter(|attempt| attempt.account_id == member.id()).ok_or_else(not_found)
 }
 
 async fn show(member: Member, id: Id, site: Site) -> PageResult {
     let l = member.language();
     let attempt = attempt_of(&site, &member, &id).await?;
-    let endpoint = site
-        .store
-        .webhooks()
-        .endpoint(member.id(), attempt.endpoint_id)
-        .await?;
+    let endpoint = site.store.webhooks().endpoint(member.id(), attempt.endpoint_id).await?;
     let is_live = !is_finished(&attempt);
     let source = is_live.then(|| attempt_path(attempt.id));
     let has_delivery = ![TEST_EVENT, LOW_BALANCE_EVENT].contains(&attempt.event_type.as_str());
@@ -107,14 +101,8 @@ fn request_text(attempt: &WebhookAttempt) -> String {
 
 async fn replay(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let attempt = attempt_of(&site, &member, &id).await?;
-    site.quotas
-        .take(QuotaKind::WebhookReplays, member.id())
-        .await?;
-    let replayed = site
-        .store
-        .webhooks()
-        .replay(attempt.id, Some(member.id()), unix_ms())
-        .await;
+    site.quotas.take(QuotaKind::WebhookReplays, member.id()).await?;
+    let replayed = site.store.webhooks().replay(attempt.id, Some(member.id()), unix_ms()).await;
     match replayed {
         Ok(new) => Ok(redirect(&member, &attempt_path(new))),
         Err(StoreError::Conflict(Conflict::EndpointRemoved | Conflict::UnknownAttempt)) => {

@@ -33,16 +33,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/webhooks/{id}").get(show_one))
         .service(web::resource("/webhooks/{id}/pause").post(pause))
         .service(web::resource("/webhooks/{id}/resume").post(resume))
-        .service(
-            web::resource("/webhooks/{id}/remove")
-                .get(confirm_remove)
-                .post(remove),
-        )
-        .service(
-            web::resource("/webhooks/{id}/rotate")
-                .get(confirm_rotate)
-                .post(rotate),
-        )
+        .service(web::resource("/webhooks/{id}/remove").get(confirm_remove).post(remove))
+        .service(web::resource("/webhooks/{id}/rotate").get(confirm_rotate).post(rotate))
         .service(web::resource("/webhooks/{id}/test").post(test))
         .service(web::resource("/webhooks/{id}/replay-failed").post(replay_failed));
 }
@@ -80,14 +72,8 @@ async fn list(
 ) -> PageResult {
     let l = member.language();
     let endpoints = site.store.webhooks().endpoints(Some(member.id())).await?;
-    let active = endpoints
-        .iter()
-        .filter(|endpoint| endpoint.paused_at_ms.is_none())
-        .count();
-    let count = l.t_with(
-        texts::COUNT,
-        &[("count", &active), ("most", &MAX_ENDPOINTS)],
-    );
+    let active = endpoints.iter().filter(|endpoint| endpoint.paused_at_ms.is_none()).count();
+    let count = l.t_with(texts::COUNT, &[("count", &active), ("most", &MAX_ENDPOINTS)]);
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), pill(Tone::Plain, &count)))
         @if let Some(error) = error { (error_notice(&error)) }
@@ -159,9 +145,7 @@ async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
             return list(&site, &member, Some(error), typed, StatusCode::BAD_REQUEST).await;
         }
     };
-    site.quotas
-        .take(QuotaKind::WebhookEndpoints, member.id())
-        .await?;
+    site.quotas.take(QuotaKind::WebhookEndpoints, member.id()).await?;
     let secret = new_webhook_secret();
     let added = site
         .store
@@ -208,9 +192,7 @@ async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> P
     let notice = match query(&request, "told").as_deref() {
         Some("test") => Some(success_notice(l.t(texts::TEST_SENT))),
         Some("paused") => Some(error_notice(l.t(texts::TEST_PAUSED))),
-        Some("full") => Some(error_notice(
-            &l.t_with(texts::TOO_MANY, &[("most", &MAX_ENDPOINTS)]),
-        )),
+        Some("full") => Some(error_notice(&l.t_with(texts::TOO_MANY, &[("most", &MAX_ENDPOINTS)]))),
         Some("since") => Some(error_notice(l.t(texts::SINCE_WRONG))),
         Some(count) => count
             .parse::<u64>()
@@ -219,16 +201,11 @@ async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> P
         None => None,
     };
     let after = query(&request, "after").and_then(|text| parse_cursor(&text));
-    let page = site
-        .store
-        .webhooks()
-        .attempt_page(member.id(), endpoint.id, after, PAGE_SIZE)
-        .await?;
+    let page =
+        site.store.webhooks().attempt_page(member.id(), endpoint.id, after, PAGE_SIZE).await?;
     let path = path_of(endpoint.id);
     let newest = after.map(|_| path.as_str());
-    let next = page
-        .next
-        .map(|next| cursor_link(&path, [("after", write_cursor(next).as_str())]));
+    let next = page.next.map(|next| cursor_link(&path, [("after", write_cursor(next).as_str())]));
     let body = html! {
         (page_head(l.t(texts::ENDPOINT), Some(&endpoint.url), html! { (state(&member, &endpoint)) }))
         @if let Some(notice) = notice { (notice) }
@@ -271,10 +248,7 @@ fn controls(member: &Member, endpoint: &Endpoint) -> Markup {
 
 fn replay_form(member: &Member, endpoint: &Endpoint) -> Markup {
     let l = member.language();
-    let since: String = rfc3339(unix_ms() - 24 * 3_600_000)
-        .chars()
-        .take(16)
-        .collect();
+    let since: String = rfc3339(unix_ms() - 24 * 3_600_000).chars().take(16).collect();
     html! {
         section.card {
             h2 { (l.t(texts::REPLAY_ALL)) }
@@ -295,16 +269,10 @@ async fn change(
     change: EndpointChange,
 ) -> PageResult {
     let endpoint = endpoint_of(site, &member, id).await?;
-    let changed = site
-        .store
-        .webhooks()
-        .change_endpoint(member.id(), endpoint.id, change, unix_ms())
-        .await;
+    let changed =
+        site.store.webhooks().change_endpoint(member.id(), endpoint.id, change, unix_ms()).await;
     if let Err(StoreError::Conflict(Conflict::TooManyActiveEndpoints { .. })) = changed {
-        return Ok(redirect(
-            &member,
-            &format!("{}?told=full", path_of(endpoint.id)),
-        ));
+        return Ok(redirect(&member, &format!("{}?told=full", path_of(endpoint.id))));
     }
     changed?;
     match change {
@@ -376,25 +344,14 @@ async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
 async fn test(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
     let endpoint = endpoint_of(&site, &member, &id).await?;
     if endpoint.paused_at_ms.is_some() {
-        return Ok(redirect(
-            &member,
-            &format!("{}?told=paused", path_of(endpoint.id)),
-        ));
+        return Ok(redirect(&member, &format!("{}?told=paused", path_of(endpoint.id))));
     }
-    site.quotas
-        .take_test_event(member.id(), endpoint.id)
-        .await?;
+    site.quotas.take_test_event(member.id(), endpoint.id).await?;
     let delivery = DeliveryId(Uuid::now_v7());
     let now = unix_ms();
     let body = test_body(delivery, now);
-    site.store
-        .webhooks()
-        .queue_test_event(member.id(), endpoint.id, delivery, body, now)
-        .await?;
-    Ok(redirect(
-        &member,
-        &format!("{}?told=test", path_of(endpoint.id)),
-    ))
+    site.store.webhooks().queue_test_event(member.id(), endpoint.id, delivery, body, now).await?;
+    Ok(redirect(&member, &format!("{}?told=test", path_of(endpoint.id))))
 }
 
 async fn replay_failed(Posted(member, fields): Posted<Member>, id: Id, site: Site) -> PageResult {
@@ -404,15 +361,9 @@ async fn replay_failed(Posted(member, fields): Posted<Member>, id: Id, site: Sit
         return Ok(redirect(&member, &format!("{path}?told=since")));
     };
     let kind = QuotaKind::WebhookReplays;
-    let most = site
-        .quotas
-        .take_up_to(kind, member.id(), MAX_REPLAYED)
-        .await?;
-    let replayed = site
-        .store
-        .webhooks()
-        .replay_failed(member.id(), endpoint.id, since, most, unix_ms())
-        .await;
+    let most = site.quotas.take_up_to(kind, member.id(), MAX_REPLAYED).await?;
+    let replayed =
+        site.store.webhooks().replay_failed(member.id(), endpoint.id, since, most, unix_ms()).await;
     let unused = most - replayed.as_ref().copied().unwrap_or(0);
     site.quotas.give_back(kind, member.id(), unused).await?;
     let count = replayed?;
@@ -433,11 +384,7 @@ mod tests {
     #[test]
     fn a_time_is_parsed_as_browsers_write_it() {
         let noon = timestamp::parse("2026-05-25T12:00:00Z");
-        for text in [
-            "2026-05-25T12:00",
-            "2026-05-25T12:00:00",
-            "2026-05-25T12:00:00Z",
-        ] {
+        for text in ["2026-05-25T12:00", "2026-05-25T12:00:00", "2026-05-25T12:00:00Z"] {
             assert_eq!(parse_since(text), noon, "{text}");
         }
         assert_eq!(parse_since("yesterday"), None);

@@ -43,10 +43,7 @@ impl Mailer {
                     .context("mail.smtp_url is not the URL of a mail server")?,
             )),
         };
-        Ok(Mailer {
-            server,
-            from: config.from.clone(),
-        })
+        Ok(Mailer { server, from: config.from.clone() })
     }
 
     /// Whether a mail server is configured.

@@ -9,11 +9,7 @@ use crate::dashboard::texts::{Text, Translate, account::notices as texts};
 /// Sends a notice to an address, in the account's language.
 fn send(mailer: &Mailer, to: &str, l: Language, subject: Text, text: String) {
     let text = format!("{text}\n\n{}", l.t(texts::NOT_YOU));
-    mailer.send(Email {
-        to: to.to_owned(),
-        subject: l.t(subject).to_owned(),
-        text,
-    });
+    mailer.send(Email { to: to.to_owned(), subject: l.t(subject).to_owned(), text });
 }
 
 fn language(account: &Account, viewed_in: Language) -> Language {
@@ -30,18 +26,8 @@ pub fn password_changed(mailer: &Mailer, account: &Account, viewed_in: Language)
 /// The second factor was turned on or off.
 pub fn second_factor_changed(mailer: &Mailer, account: &Account, viewed_in: Language, is_on: bool) {
     let l = language(account, viewed_in);
-    let text = l.t(if is_on {
-        texts::FACTOR_ON
-    } else {
-        texts::FACTOR_OFF
-    });
-    send(
-        mailer,
-        &account.email,
-        l,
-        texts::FACTOR_SUBJECT,
-        text.to_owned(),
-    );
+    let text = l.t(if is_on { texts::FACTOR_ON } else { texts::FACTOR_OFF });
+    send(mailer, &account.email, l, texts::FACTOR_SUBJECT, text.to_owned());
 }
 
 /// The payout method was changed. `payout_method` names it without the whole account number.
@@ -60,13 +46,7 @@ pub fn payout_method_changed(
 pub fn email_change_requested(mailer: &Mailer, account: &Account, viewed_in: Language, new: &str) {
     let l = language(account, viewed_in);
     let text = l.t_with(texts::EMAIL_REQUESTED, &[("email", &new)]);
-    send(
-        mailer,
-        &account.email,
-        l,
-        texts::EMAIL_REQUESTED_SUBJECT,
-        text,
-    );
+    send(mailer, &account.email, l, texts::EMAIL_REQUESTED_SUBJECT, text);
 }
 
 /// The address was changed: to the old and to the new address.

@@ -58,10 +58,7 @@ impl SmtpServer {
             Ok(percent_decode_str(text).decode_utf8()?.into_owned())
         };
         let credentials = match url.password() {
-            Some(password) => Some(Credentials::new(
-                decoded(url.username())?,
-                decoded(password)?,
-            )),
+            Some(password) => Some(Credentials::new(decoded(url.username())?, decoded(password)?)),
             None => None,
         };
         let name = url.path().trim_matches('/');

@@ -48,16 +48,8 @@ struct Query {
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
     let Query { q, skip, .. } = query.into_inner();
-    let accounts = site
-        .store
-        .operations()
-        .find_accounts(&q, skip, PAGE_SIZE + 1)
-        .await?;
-    let actions = site
-        .store
-        .operations()
-        .operator_actions(None, None, LOG_ENTRIES)
-        .await?;
+    let accounts = site.store.operations().find_accounts(&q, skip, PAGE_SIZE + 1).await?;
+    let actions = site.store.operations().operator_actions(None, None, LOG_ENTRIES).await?;
     let title = l.t(frame::ACCOUNTS);
     let path = NavItem::Accounts.path();
     let body = html! {
@@ -121,11 +113,8 @@ async fn show_one(operator: Operator, site: Site, id: Id, query: web::Query<Quer
     let l = operator.language();
     let account = account_of(&operator, &site, &id).await?;
     let referral = site.store.billing().referral_of(account.id).await?;
-    let actions = site
-        .store
-        .operations()
-        .operator_actions(Some(account.id), None, LOG_ENTRIES)
-        .await?;
+    let actions =
+        site.store.operations().operator_actions(Some(account.id), None, LOG_ENTRIES).await?;
     let quotas = site.quotas.status(account.id).await?;
     let body = html! {
         (page_head(&account.email, None, state(l, &account)))
@@ -259,10 +248,7 @@ async fn suspend(Posted(operator, fields): Posted<Operator>, site: Site, id: Id)
     let by = decided_by(&operator);
     let decision = async {
         let reason = note(&fields, "reason")?;
-        let suspended = site
-            .store
-            .operations()
-            .suspend_account(by, account.id, &reason, unix_ms());
+        let suspended = site.store.operations().suspend_account(by, account.id, &reason, unix_ms());
         Ok::<_, Rejection>(suspended.await?)
     };
     finish(&operator, &path_of(&account), decision.await)
@@ -271,11 +257,7 @@ async fn suspend(Posted(operator, fields): Posted<Operator>, site: Site, id: Id)
 async fn resume(Posted(operator, _): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let account = account_of(&operator, &site, &id).await?;
     let by = decided_by(&operator);
-    let resumed = site
-        .store
-        .operations()
-        .resume_account(by, account.id, unix_ms())
-        .await;
+    let resumed = site.store.operations().resume_account(by, account.id, unix_ms()).await;
     finish(&operator, &path_of(&account), resumed.map_err(Into::into))
 }
 
@@ -321,10 +303,7 @@ async fn add_note(Posted(operator, fields): Posted<Operator>, site: Site, id: Id
     let by = decided_by(&operator);
     let decision = async {
         let text = note(&fields, "note")?;
-        let added = site
-            .store
-            .operations()
-            .add_account_note(by, account.id, &text, unix_ms());
+        let added = site.store.operations().add_account_note(by, account.id, &text, unix_ms());
         added.await?;
         Ok::<_, Rejection>(Outcome::Done)
     };

@@ -39,10 +39,8 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
     for minutes in MINUTES {
         let since_ms = now_ms - minutes * 60_000;
         let found = site.store.operations().carrier_stats(since_ms).await?;
-        let by_carrier: HashMap<String, CarrierStats> = found
-            .into_iter()
-            .map(|one| (one.carrier.clone(), one))
-            .collect();
+        let by_carrier: HashMap<String, CarrierStats> =
+            found.into_iter().map(|one| (one.carrier.clone(), one)).collect();
         figures.push((minutes, by_carrier));
     }
     let title = l.t(frame::CARRIERS);
@@ -199,19 +197,14 @@ async fn drain(Posted(operator, fields): Posted<Operator>, site: Site) -> PageRe
     let gateway = route.and_then(|route| {
         let trunk = route.trunk.current();
         let mut gateways = trunk.gateways.iter();
-        gateways
-            .find(|gateway| gateway.name == name.gateway)
-            .cloned()
+        gateways.find(|gateway| gateway.name == name.gateway).cloned()
     });
     let Some(gateway) = gateway else {
         return Err(PageError::not_found(operator.language()));
     };
     let by = decided_by(&operator);
-    let changed = site
-        .store
-        .operations()
-        .set_gateway_drained(by, &name, is_drained, unix_ms())
-        .await?;
+    let changed =
+        site.store.operations().set_gateway_drained(by, &name, is_drained, unix_ms()).await?;
     // The other nodes learn of it from the change feed; this node applies it at once.
     gateway.state.set_drained(is_drained);
     finish(&operator, PATH, Ok(changed))
@@ -223,12 +216,7 @@ mod tests {
 
     #[test]
     fn a_duration_is_shown_in_tenths_of_a_second() {
-        for (ms, text) in [
-            (0, "0.0 s"),
-            (49, "0.0 s"),
-            (50, "0.1 s"),
-            (25_360, "25.4 s"),
-        ] {
+        for (ms, text) in [(0, "0.0 s"), (49, "0.0 s"), (50, "0.1 s"), (25_360, "25.4 s")] {
             assert_eq!(seconds(ms), text);
         }
     }

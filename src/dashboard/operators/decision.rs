@@ -92,17 +92,12 @@ pub fn finish(
 fn back(operator: &Operator, path: &str, outcome: Outcome) -> HttpResponse {
     let mut known = Outcome::ALL.into_iter();
     let name = known.find_map(|(name, known, _)| (known == outcome).then_some(name));
-    redirect(
-        operator,
-        &format!("{path}?came={}", name.unwrap_or_default()),
-    )
+    redirect(operator, &format!("{path}?came={}", name.unwrap_or_default()))
 }
 
 /// The notice of the outcome in the page's query.
 pub fn outcome_notice(l: Language, name: Option<&str>) -> Markup {
-    let known = Outcome::ALL
-        .into_iter()
-        .find(|(known, ..)| Some(*known) == name);
+    let known = Outcome::ALL.into_iter().find(|(known, ..)| Some(*known) == name);
     match known {
         None => html! {},
         Some((_, Outcome::Done | Outcome::AlreadyDone, text)) => success_notice(l.t(text)),
@@ -112,10 +107,7 @@ pub fn outcome_notice(l: Language, name: Option<&str>) -> Markup {
 
 /// The operator in whose name the decision is logged.
 pub fn decided_by(operator: &Operator) -> DecisionMaker<'_> {
-    DecisionMaker {
-        id: Some(operator.member.id()),
-        name: &operator.member.account.email,
-    }
+    DecisionMaker { id: Some(operator.member.id()), name: &operator.member.account.email }
 }
 
 /// Parses an id of the path.

@@ -125,11 +125,7 @@ fn reason_name(reason: HoldReason) -> Text {
 async fn approve(Posted(operator, _): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
-    let approved = site
-        .store
-        .billing()
-        .approve_deposit(by, id, unix_ms())
-        .await;
+    let approved = site.store.billing().approve_deposit(by, id, unix_ms()).await;
     finish(&operator, PATH, approved.map_err(Into::into))
 }
 
@@ -138,10 +134,7 @@ async fn refuse(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) 
     let by = decided_by(&operator);
     let decision = async {
         let reason = note(&fields, "reason")?;
-        let refused = site
-            .store
-            .billing()
-            .refuse_deposit(by, id, &reason, unix_ms());
+        let refused = site.store.billing().refuse_deposit(by, id, &reason, unix_ms());
         Ok::<_, Rejection>(refused.await?)
     };
     finish(&operator, PATH, decision.await)
@@ -155,18 +148,11 @@ async fn credit_payment(
     let id: Uuid = parse_id(&operator, &id)?;
     let by = decided_by(&operator);
     let decision = async {
-        let account = site
-            .store
-            .accounts()
-            .by_email(fields.trimmed("account"))
-            .await?;
+        let account = site.store.accounts().by_email(fields.trimmed("account")).await?;
         let account = account.filter(|account| account.closed_at_ms.is_none());
         let account = account.ok_or(Outcome::WrongAccount)?;
         let rate = site.top_ups.rate;
-        let credited = site
-            .store
-            .billing()
-            .credit_payment(by, id, account.id, rate, unix_ms());
+        let credited = site.store.billing().credit_payment(by, id, account.id, rate, unix_ms());
         Ok::<_, Rejection>(credited.await?.is_some())
     };
     finish(&operator, PATH, decision.await)
@@ -181,10 +167,7 @@ async fn refuse_payment(
     let by = decided_by(&operator);
     let decision = async {
         let text = note(&fields, "note")?;
-        let refused = site
-            .store
-            .billing()
-            .refuse_payment(by, id, &text, unix_ms());
+        let refused = site.store.billing().refuse_payment(by, id, &text, unix_ms());
         Ok::<_, Rejection>(refused.await?)
     };
     finish(&operator, PATH, decision.await)

@@ -94,11 +94,7 @@ async fn run(Posted(operator, fields): Posted<Operator>, site: Site) -> PageResu
         return finish(&operator, PATH, Ok(Outcome::WrongMonth));
     };
     let by = decided_by(&operator);
-    let run = site
-        .store
-        .billing()
-        .run_payouts(by, month, unix_ms())
-        .await?;
+    let run = site.store.billing().run_payouts(by, month, unix_ms()).await?;
     let (made, waiting) = (run.made.len(), run.waiting.len());
     let path = format!("{PATH}?made={made}&waiting={waiting}");
     Ok(redirect(&operator, &path))
@@ -109,10 +105,7 @@ async fn mark_sent(Posted(operator, fields): Posted<Operator>, site: Site, id: I
     let by = decided_by(&operator);
     let decision = async {
         let reference = reference(&fields)?;
-        let marked = site
-            .store
-            .billing()
-            .mark_payout_sent(by, id, &reference, unix_ms());
+        let marked = site.store.billing().mark_payout_sent(by, id, &reference, unix_ms());
         Ok::<_, Rejection>(marked.await?)
     };
     finish(&operator, PATH, decision.await)

@@ -32,11 +32,7 @@ struct Query {
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
-    let reviews = site
-        .store
-        .operations()
-        .reviews(query.all.is_none(), MAX_ROWS)
-        .await?;
+    let reviews = site.store.operations().reviews(query.all.is_none(), MAX_ROWS).await?;
     let title = l.t(frame::REVIEWS);
     let switch = html! {
         @match query.all {
@@ -103,10 +99,7 @@ async fn close(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -
     let by = decided_by(&operator);
     let decision = async {
         let text = note(&fields, "note")?;
-        let closed = site
-            .store
-            .operations()
-            .close_review(by, id, &text, unix_ms());
+        let closed = site.store.operations().close_review(by, id, &text, unix_ms());
         Ok::<_, Rejection>(closed.await?)
     };
     finish(&operator, PATH, decision.await)

@@ -33,11 +33,7 @@ struct Query {
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
     let skip = query.skip;
-    let referrals = site
-        .store
-        .billing()
-        .referrals(None, skip, PAGE_SIZE + 1)
-        .await?;
+    let referrals = site.store.billing().referrals(None, skip, PAGE_SIZE + 1).await?;
     let title = l.t(frame::REVOCATIONS);
     let body = html! {
         (page_head(title, Some(l.t(texts::REVOCATIONS_LEAD)), html! {}))
@@ -86,10 +82,7 @@ async fn revoke(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) 
     let by = decided_by(&operator);
     let decision = async {
         let reason = note(&fields, "reason")?;
-        let revoked = site
-            .store
-            .billing()
-            .revoke_referral(by, referred, &reason, unix_ms());
+        let revoked = site.store.billing().revoke_referral(by, referred, &reason, unix_ms());
         Ok::<_, Rejection>(revoked.await?.is_some())
     };
     finish(&operator, PATH, decision.await)

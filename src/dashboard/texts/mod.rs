@@ -77,10 +77,7 @@ fn check(texts: &[(&str, Text)]) {
         names.collect::<std::collections::BTreeSet<String>>()
     };
     for (name, text) in texts {
-        assert!(
-            !text.en.trim().is_empty() && !text.vi.trim().is_empty(),
-            "{name}"
-        );
+        assert!(!text.en.trim().is_empty() && !text.vi.trim().is_empty(), "{name}");
         assert_eq!(values(text.en), values(text.vi), "{name}");
     }
 }
@@ -103,10 +100,7 @@ mod tests {
 
     #[test]
     fn values_are_inserted_where_each_language_has_them() {
-        let text = Text {
-            en: "{count} of {most} keys",
-            vi: "{most} khóa, đang dùng {count}",
-        };
+        let text = Text { en: "{count} of {most} keys", vi: "{most} khóa, đang dùng {count}" };
         let values: [(&str, &dyn Display); 2] = [("count", &3), ("most", &10)];
         assert_eq!(Language::En.t_with(text, &values), "3 of 10 keys");
         assert_eq!(Language::Vi.t_with(text, &values), "10 khóa, đang dùng 3");

@@ -18,11 +18,7 @@ pub struct Asset {
 impl Asset {
     fn new(stem: &str, extension: &str, content_type: &'static str, text: &'static str) -> Asset {
         let hash = hex::encode(&Sha256::digest(text.as_bytes())[..8]);
-        Asset {
-            path: format!("/assets/{stem}-{hash}.{extension}"),
-            content_type,
-            text,
-        }
+        Asset { path: format!("/assets/{stem}-{hash}.{extension}"), content_type, text }
     }
 
     fn response(&self) -> HttpResponse {

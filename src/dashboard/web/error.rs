@@ -60,10 +60,7 @@ pub struct PageError {
 impl PageError {
     /// An error for a viewer of this language.
     pub fn new(kind: ErrorKind, language: Language) -> PageError {
-        PageError {
-            kind,
-            language: Some(language),
-        }
+        PageError { kind, language: Some(language) }
     }
 
     /// [`ErrorKind::NotFound`] for a viewer of this language.
@@ -135,9 +132,7 @@ impl ResponseError for PageError {
             ErrorKind::NeedsSecondFactor => {
                 response.insert_header((LOCATION, SECOND_FACTOR_PATH));
             }
-            ErrorKind::TooOften {
-                retry_after_seconds,
-            } => {
+            ErrorKind::TooOften { retry_after_seconds } => {
                 seconds = *retry_after_seconds;
                 response.insert_header((RETRY_AFTER, seconds.to_string()));
             }
@@ -168,12 +163,8 @@ impl ResponseError for PageError {
             _ => ("", 0, 0),
         };
         let resets_at = rfc3339(resets_at_ms);
-        let values: [(&str, &dyn fmt::Display); 4] = [
-            ("seconds", &seconds),
-            ("quota", &quota),
-            ("limit", &limit),
-            ("time", &resets_at),
-        ];
+        let values: [(&str, &dyn fmt::Display); 4] =
+            [("seconds", &seconds), ("quota", &quota), ("limit", &limit), ("time", &resets_at)];
         let main = html! {
             main #content.alone { div.card {
                 @for language in &languages {
@@ -207,10 +198,7 @@ pub fn safe_next(next: Option<&str>) -> &str {
 
 impl From<ErrorKind> for PageError {
     fn from(kind: ErrorKind) -> PageError {
-        PageError {
-            kind,
-            language: None,
-        }
+        PageError { kind, language: None }
     }
 }
 
@@ -267,9 +255,6 @@ mod tests {
         ] {
             assert_eq!(safe_next(next), path, "{next:?}");
         }
-        assert_eq!(
-            sign_in_path("/dashboard?a=b"),
-            "/auth/sign-in?next=%2Fdashboard%3Fa%3Db"
-        );
+        assert_eq!(sign_in_path("/dashboard?a=b"), "/auth/sign-in?next=%2Fdashboard%3Fa%3Db");
     }
 }

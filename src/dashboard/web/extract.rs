@@ -156,12 +156,7 @@ impl Visitor {
         };
         let turn = limits.read(account.id).await;
         let refused = |error| PageError::new(ErrorKind::TooManyReads(error), self.language);
-        Ok(Member {
-            _turn: turn.map_err(refused)?,
-            visitor: self,
-            account,
-            session,
-        })
+        Ok(Member { _turn: turn.map_err(refused)?, visitor: self, account, session })
     }
 }
 
@@ -182,11 +177,8 @@ async fn session(
         return Ok((None, None));
     };
     let now = unix_ms();
-    let Some((session, account)) = site
-        .store
-        .accounts()
-        .session(&tokens::hash(&token), now)
-        .await?
+    let Some((session, account)) =
+        site.store.accounts().session(&tokens::hash(&token), now).await?
     else {
         cookies.push(session_cookie(site, None));
         return Ok((None, None));
@@ -204,10 +196,7 @@ async fn session(
     }
     if now - session.seen_at_ms > SESSION_UPDATE_INTERVAL_MS {
         let address = address.to_string();
-        let updated = site
-            .store
-            .accounts()
-            .touch_session(session.id, &address, now, expires_at);
+        let updated = site.store.accounts().touch_session(session.id, &address, now, expires_at);
         // The page is shown even if this write fails.
         if let Err(error) = updated.await {
             tracing::warn!(%error, "the last use of a session could not be recorded");
@@ -232,10 +221,7 @@ async fn language(
     if let Some(language) = chosen {
         cookies.push(language_cookie(site, language));
         if let Some(account) = account.filter(|a| a.page_language != Some(language)) {
-            site.store
-                .accounts()
-                .set_page_language(account.id, language)
-                .await?;
+            site.store.accounts().set_page_language(account.id, language).await?;
         }
     }
     let remembered = || {
@@ -321,15 +307,9 @@ impl FromRequest for Member {
         let request = request.clone();
         let limits = Arc::clone(&SiteState::of(&request).read_limits);
         Box::pin(async move {
-            let member = Visitor::of(request.clone())
-                .await?
-                .into_member(&limits)
-                .await?;
+            let member = Visitor::of(request.clone()).await?.into_member(&limits).await?;
             match needs_second_factor(&member, &request) {
-                true => Err(PageError::new(
-                    ErrorKind::NeedsSecondFactor,
-                    member.language(),
-                )),
+                true => Err(PageError::new(ErrorKind::NeedsSecondFactor, member.language())),
                 false => Ok(member),
             }
         })
@@ -338,11 +318,7 @@ impl FromRequest for Member {
 
 /// Whether the member is an operator who must set up a second factor before using the requested page.
 fn needs_second_factor(member: &Member, request: &HttpRequest) -> bool {
-    const ALLOWED: [&str; 3] = [
-        SECOND_FACTOR_PATH,
-        "/auth/sign-out",
-        "/auth/sign-out-everywhere",
-    ];
+    const ALLOWED: [&str; 3] = [SECOND_FACTOR_PATH, "/auth/sign-out", "/auth/sign-out-everywhere"];
     let terms = SiteState::of(request).terms.current();
     terms.operators_need_second_factor
         && member.account.operator

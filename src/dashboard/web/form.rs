@@ -146,9 +146,8 @@ fn is_same_site(
                 return false;
             };
             let name = origin.host_str().unwrap_or_default();
-            let origin_host = origin
-                .port()
-                .map_or(name.to_owned(), |port| format!("{name}:{port}"));
+            let origin_host =
+                origin.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
             origin_host == public_host
                 || host.is_some_and(|host| host.eq_ignore_ascii_case(&origin_host))
         }

@@ -45,12 +45,10 @@ pub async fn secure(
 
 /// The Strict-Transport-Security of the site; `None` without HTTPS.
 fn transport_security(site: &SiteState) -> Option<&'static str> {
-    site.public_url
-        .is_https()
-        .then_some(match site.hsts_include_subdomains {
-            true => STRICT_TRANSPORT_SECURITY_WITH_SUBDOMAINS,
-            false => STRICT_TRANSPORT_SECURITY,
-        })
+    site.public_url.is_https().then_some(match site.hsts_include_subdomains {
+        true => STRICT_TRANSPORT_SECURITY_WITH_SUBDOMAINS,
+        false => STRICT_TRANSPORT_SECURITY,
+    })
 }
 
 fn add(headers: &mut HeaderMap, transport_security: Option<&'static str>) {
@@ -65,10 +63,7 @@ fn add(headers: &mut HeaderMap, transport_security: Option<&'static str>) {
         HeaderName::from_static("permissions-policy"),
         "camera=(), microphone=(), geolocation=(), payment=()",
     );
-    set(
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     if let Some(value) = transport_security {
         set(header::STRICT_TRANSPORT_SECURITY, value);
     }

@@ -27,12 +27,7 @@ pub struct Page<'a> {
 impl<'a> Page<'a> {
     /// A page with status 200. The navigation marks `nav_item` as current.
     pub fn new(nav_item: NavItem, title: &'a str, body: Markup) -> Page<'a> {
-        Page {
-            nav_item,
-            title,
-            status: StatusCode::OK,
-            body,
-        }
+        Page { nav_item, title, status: StatusCode::OK, body }
     }
 
     /// The same page with another status: 400 for a rejected form.
@@ -213,18 +208,14 @@ fn footer(visitor: &Visitor) -> Markup {
 
 /// The address of the same page in this language.
 fn in_language(path_and_query: &str, language: Language) -> String {
-    let (path, query) = path_and_query
-        .split_once('?')
-        .unwrap_or((path_and_query, ""));
+    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     // The landing page has a path for each language; every other page has the parameter `lang`.
     if let "/en" | "/vi" | "/" = path {
         return format!("/{}", language.code());
     }
     let others = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang");
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query
-        .extend_pairs(others)
-        .append_pair("lang", language.code());
+    query.extend_pairs(others).append_pair("lang", language.code());
     format!("{path}?{}", query.finish())
 }
 
@@ -238,10 +229,7 @@ mod tests {
             ("/en?ref=ab12", "/vi"),
             ("/docs", "/docs?lang=vi"),
             ("/docs?lang=en", "/docs?lang=vi"),
-            (
-                "/auth/confirm?token=a-_b",
-                "/auth/confirm?token=a-_b&lang=vi",
-            ),
+            ("/auth/confirm?token=a-_b", "/auth/confirm?token=a-_b&lang=vi"),
             (
                 "/dashboard/deliveries?q=09+8&lang=en&x=%26",
                 "/dashboard/deliveries?q=09+8&x=%26&lang=vi",

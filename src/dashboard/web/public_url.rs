@@ -17,17 +17,12 @@ impl PublicUrl {
         let parsed = Url::parse(text).ok();
         let host = parsed.as_ref().map_or(String::new(), |url| {
             let host = url.host_str().unwrap_or_default();
-            url.port()
-                .map_or(host.to_owned(), |port| format!("{host}:{port}"))
+            url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"))
         });
         PublicUrl {
             base: text.trim_end_matches('/').to_owned(),
             host,
-            host_name: parsed
-                .as_ref()
-                .and_then(Url::host_str)
-                .unwrap_or_default()
-                .to_owned(),
+            host_name: parsed.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned(),
             is_https: parsed.is_some_and(|url| url.scheme() == "https"),
         }
     }

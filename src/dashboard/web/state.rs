@@ -111,9 +111,7 @@ impl SiteState {
 
     /// The state of the site that received the request.
     pub fn of(request: &HttpRequest) -> &SiteState {
-        request
-            .app_data::<Site>()
-            .expect("the application has the site's state")
+        request.app_data::<Site>().expect("the application has the site's state")
     }
 
     /// What a new account receives now.

@@ -80,15 +80,9 @@ fn report(args: &Args, sent: &Sent, used: Duration) {
         "Complete OTPs at {} per second for {} s, SIPp answers and hangs up at once:",
         args.rate, args.seconds
     );
-    println!(
-        "  accepted                             {:>9}",
-        sent.accepted
-    );
+    println!("  accepted                             {:>9}", sent.accepted);
     println!("  not accepted                         {:>9}", sent.refused);
-    println!(
-        "  accepted per second                  {:>9.0}",
-        sent.per_second()
-    );
+    println!("  accepted per second                  {:>9.0}", sent.per_second());
     println!(
         "  latency p50 / p99 / worst            {:>9.1} / {:.1} / {:.1} ms",
         sent.latency_ms(0.5),
@@ -146,21 +140,11 @@ impl Nexo {
         };
         let account = ["--account", "bench@example.com"];
         nexo.command(&["account", "create", "--email", account[1]])?;
-        let credit = [
-            "--bucket",
-            "balance",
-            "--amount",
-            "1000000",
-            "--reference",
-            "bench",
-        ];
+        let credit = ["--bucket", "balance", "--amount", "1000000", "--reference", "bench"];
         nexo.command(&[&["wallet", "credit"], &account[..], &credit[..]].concat())?;
         let key =
             nexo.command(&[&["key", "create"], &account[..], &["--name", "bench"]].concat())?;
-        nexo.key = key["key"]
-            .as_str()
-            .context("no key was created")?
-            .to_owned();
+        nexo.key = key["key"].as_str().context("no key was created")?.to_owned();
         Ok(nexo)
     }
 
@@ -177,12 +161,7 @@ impl Nexo {
     }
 
     async fn metric_lines(&self, name: &str) -> anyhow::Result<Vec<String>> {
-        let page = crate::load::client()?
-            .get(&self.metrics)
-            .send()
-            .await?
-            .text()
-            .await?;
+        let page = crate::load::client()?.get(&self.metrics).send().await?.text().await?;
         Ok(page
             .lines()
             .filter(|line| line.split(['{', ' ']).next() == Some(name))

@@ -32,10 +32,8 @@ impl Customer {
     /// A customer with this e-mail address.
     pub async fn named(store: &Store, email: &str) -> anyhow::Result<Customer> {
         let account_id = rich_account(store, email).await?;
-        let random: Vec<u8> = std::iter::repeat_with(Uuid::new_v4)
-            .take(8)
-            .flat_map(Uuid::into_bytes)
-            .collect();
+        let random: Vec<u8> =
+            std::iter::repeat_with(Uuid::new_v4).take(8).flat_map(Uuid::into_bytes).collect();
         let key = ApiKey::from_random(KeyMode::Live, &random)?;
         store
             .accounts()
@@ -87,10 +85,7 @@ pub struct Phones {
 
 impl Phones {
     pub fn new() -> Phones {
-        Phones {
-            plan: CarrierPlan::vietnam(),
-            next: 0,
-        }
+        Phones { plan: CarrierPlan::vietnam(), next: 0 }
     }
 
     /// Leaves out this many phones.
@@ -117,9 +112,7 @@ impl Phones {
             test: false,
             sandbox: false,
             phone,
-            carrier: phone
-                .carrier(&self.plan)
-                .context("a mobile number has a carrier")?,
+            carrier: phone.carrier(&self.plan).context("a mobile number has a carrier")?,
             cost: COST,
             created_at_ms: now_ms,
             window_from_ms: now_ms,

@@ -42,10 +42,7 @@ impl Filling {
         deliveries: usize,
     ) -> anyhow::Result<Filling> {
         Ok(Filling {
-            node: store
-                .cluster()
-                .start_node(NodeStart::exclusive("past", unix_ms()))
-                .await?,
+            node: store.cluster().start_node(NodeStart::exclusive("past", unix_ms())).await?,
             customer,
             cache: WalletCache::new(),
             phones: Phones::new(),
@@ -99,15 +96,8 @@ impl Filling {
         debits: &[Debit],
         ends: &[Settlement],
     ) -> anyhow::Result<Vec<DebitOutcome>> {
-        let done = self
-            .store
-            .ledger()
-            .commit(&mut self.cache, &self.node, debits, ends)
-            .await?;
-        ensure!(
-            done.settled.iter().all(|settled| *settled),
-            "a delivery was not settled"
-        );
+        let done = self.store.ledger().commit(&mut self.cache, &self.node, debits, ends).await?;
+        ensure!(done.settled.iter().all(|settled| *settled), "a delivery was not settled");
         Ok(done.debits)
     }
 }

@@ -52,11 +52,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let executable = std::env::current_exe()?;
     let mut bare = Running::start(Command::new(&executable).arg("bare-route"))?;
     let mut command = Command::new(&executable);
-    command.args([
-        "accepting-gateway",
-        "--call-ms",
-        &args.gateway.call_ms.to_string(),
-    ]);
+    command.args(["accepting-gateway", "--call-ms", &args.gateway.call_ms.to_string()]);
     if let Some(url) = &args.gateway.database {
         command.args(["--database", url]);
     }
@@ -86,10 +82,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         args.connections, args.rounds
     );
     println!("  bare actix-web JSON route            {bare_rate:>9.0}");
-    println!(
-        "  durable, accepted and settled        {ours:>9.0}   {:.0} % of that",
-        ratio * 100.0
-    );
+    println!("  durable, accepted and settled        {ours:>9.0}   {:.0} % of that", ratio * 100.0);
     println!(
         "  CPU of the gateway per OTP           {:>9.1} us",
         spent.as_secs_f64() * 1e6 / requests
@@ -108,22 +101,14 @@ impl Target {
     fn of(server: &mut Running) -> anyhow::Result<Target> {
         let ready = server.ready()?;
         let text = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
-        Ok(Target {
-            url: text("url"),
-            key: text("key"),
-        })
+        Ok(Target { url: text("url"), key: text("key") })
     }
 
     /// Returns the requests per second. Fails if one was not answered 202.
     fn wrk(&self, args: &Args, round: usize) -> anyhow::Result<f64> {
         let output = Command::new("wrk")
             .args(["-t2", &format!("-c{}", args.connections)])
-            .args([
-                &format!("-d{}s", args.seconds),
-                "-s",
-                &args.script,
-                &self.url,
-            ])
+            .args([&format!("-d{}s", args.seconds), "-s", &args.script, &self.url])
             .args(["--", &self.key, &round.to_string()])
             .output()
             .context("wrk cannot be started; install Debian's package wrk")?;
@@ -133,13 +118,9 @@ impl Target {
             line.and_then(|figure| figure.trim().parse::<f64>().ok())
         };
         let (rate, failed) = (figure("rate:"), figure("failed:"));
-        let (rate, failed) = rate
-            .zip(failed)
-            .with_context(|| format!("unexpected output of wrk: {text}"))?;
-        ensure!(
-            failed == 0.0,
-            "{failed} requests were not answered 202: {text}"
-        );
+        let (rate, failed) =
+            rate.zip(failed).with_context(|| format!("unexpected output of wrk: {text}"))?;
+        ensure!(failed == 0.0, "{failed} requests were not answered 202: {text}");
         Ok(rate)
     }
 }
@@ -186,9 +167,8 @@ pub fn bench_variables(database: &str) -> Vec<(String, String)> {
 /// Runs the whole gateway with an [`AcceptingLine`], and an audit at the end.
 pub async fn serve_accepting_gateway(args: GatewayArgs) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let url = args
-        .database
-        .unwrap_or_else(|| format!("sqlite://{}/bench.db", folder.path().display()));
+    let url =
+        args.database.unwrap_or_else(|| format!("sqlite://{}/bench.db", folder.path().display()));
     let config = Config::from_texts(None, bench_variables(&url))?.config;
     let recorder = telemetry::install_recorder()?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -197,14 +177,7 @@ pub async fn serve_accepting_gateway(args: GatewayArgs) -> anyhow::Result<()> {
     let customer = Customer::create(&store).await?;
     let line = AcceptingLine::start(Duration::from_millis(args.call_ms));
     let wrap: WrapLine = Box::new(move |_| Arc::new(line));
-    let app = App::start(
-        &config,
-        ports,
-        (store.clone(), serving),
-        recorder,
-        Some(wrap),
-    )
-    .await?;
+    let app = App::start(&config, ports, (store.clone(), serving), recorder, Some(wrap)).await?;
     let url = format!("http://{}/api/v1/send-otp", app.http);
     println!("{}", json!({ "url": url, "key": customer.key.reveal() }));
     terminated.recv().await;

@@ -49,11 +49,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Some(url) => url.clone(),
         None => format!("sqlite://{}/bench.db", folder.path().display()),
     };
-    let name = if args.database.is_some() {
-        "PostgreSQL"
-    } else {
-        "SQLite"
-    };
+    let name = if args.database.is_some() { "PostgreSQL" } else { "SQLite" };
     let store = Store::connect(&url, 1).await?;
     nexo_migration::up(store.connection()).await?;
     let customer = Customer::create(&store).await?;
@@ -86,10 +82,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         ]);
     }
     let [plain_few, few, plain_many, many, spread_rate] = medians(&rows);
-    println!(
-        "Debits per second on one hot account, {name} (median of {}):",
-        args.rounds
-    );
+    println!("Debits per second on one hot account, {name} (median of {}):", args.rounds);
     for (clients, plain, ours) in [(CLIENTS, plain_few, few), (MANY_CLIENTS, plain_many, many)] {
         println!("  one UPDATE per request, {clients:>3} in flight  {plain:>9.0}");
         println!(
@@ -121,16 +114,10 @@ struct Payers {
 
 /// Starts one wallet actor, as the gateway does on SQLite, and the webhook actor that it notifies of commits.
 async fn start_wallet(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)> {
-    let node = store
-        .cluster()
-        .start_node(NodeStart::exclusive("bench", unix_ms()))
-        .await?;
+    let node = store.cluster().start_node(NodeStart::exclusive("bench", unix_ms())).await?;
     let lease = Lease::alone(node);
     let node = lease.node();
-    let rules = TargetRules {
-        allow_private: false,
-        allow_http: false,
-    };
+    let rules = TargetRules { allow_private: false, allow_http: false };
     let client = WebhookClient::new(rules, Duration::from_secs(5), Resolver::start(&[])?)?;
     let mut supervisor = Supervisor::default();
     let (webhook_store, webhook_lease) = (store.clone(), Arc::clone(&lease));
@@ -146,12 +133,7 @@ async fn start_wallet(store: &Store) -> anyhow::Result<(Wallets, Arc<NodeEpoch>)
     });
     let wallet_store = store.clone();
     let wallet = supervisor.spawn("wallet", wallet::MAILBOX_CAPACITY, move |guard| {
-        Wallet::new(
-            wallet_store.clone(),
-            Arc::clone(&lease),
-            webhooks.clone(),
-            guard,
-        )
+        Wallet::new(wallet_store.clone(), Arc::clone(&lease), webhooks.clone(), guard)
     });
     actix_web::rt::spawn(supervisor.run(Arc::default(), |role| panic!("{role} keeps failing")));
     Ok((Wallets::new(vec![wallet]), node))

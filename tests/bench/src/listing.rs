@@ -85,10 +85,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .filter(|line| line.is_page && line.took > MAX_PAGE_TIME)
         .map(|line| line.what.trim())
         .collect();
-    ensure!(
-        slow.is_empty(),
-        "pages that take longer than {MAX_PAGE_TIME:?}: {slow:?}"
-    );
+    ensure!(slow.is_empty(), "pages that take longer than {MAX_PAGE_TIME:?}: {slow:?}");
     Ok(())
 }
 
@@ -125,31 +122,17 @@ async fn measure(
             .current_dir(folder),
     )?;
     let ready = running.ready()?;
-    let url = ready["http"]
-        .as_str()
-        .context("no URL in its output")?
-        .to_owned();
-    let (phone, delivery) = filling
-        .sample
-        .context("the database contains no delivery")?;
+    let url = ready["http"].as_str().context("no URL in its output")?.to_owned();
+    let (phone, delivery) = filling.sample.context("the database contains no delivery")?;
     let middle = filling.since_ms + filling.filled as i64 * 500 / RATE;
     let (from, to) = (rfc3339(middle), rfc3339(middle + 60_000));
     let lists = [
         ("a page of deliveries", "deliveries".to_owned()),
         ("  that failed", "deliveries?status=failed".to_owned()),
-        (
-            "  that are in progress (none)",
-            "deliveries?status=sent".to_owned(),
-        ),
-        (
-            "  of a minute in the middle",
-            format!("deliveries?from={from}&to={to}"),
-        ),
+        ("  that are in progress (none)", "deliveries?status=sent".to_owned()),
+        ("  of a minute in the middle", format!("deliveries?from={from}&to={to}")),
         ("  of the oldest phone", format!("deliveries?phone={phone}")),
-        (
-            "  of a carrier without any",
-            "deliveries?carrier=gmobile".to_owned(),
-        ),
+        ("  of a carrier without any", "deliveries?carrier=gmobile".to_owned()),
         ("a page of the ledger", "ledger".to_owned()),
         ("  of refunds", "ledger?kind=refund".to_owned()),
         ("  of the one deposit", "ledger?kind=deposit".to_owned()),
@@ -160,27 +143,13 @@ async fn measure(
         key: filling.customer.key.reveal().to_owned(),
     };
     // A gateway builds the filters in the background, one span after another.
-    while filling
-        .store
-        .deliveries()
-        .build_next_filter(unix_ms())
-        .await?
-    {}
-    while filling
-        .store
-        .deliveries()
-        .update_daily_stats(unix_ms())
-        .await?
-    {}
+    while filling.store.deliveries().build_next_filter(unix_ms()).await? {}
+    while filling.store.deliveries().update_daily_stats(unix_ms()).await? {}
     let mut lines = Vec::new();
     for (what, path) in &lists {
         let took = median(async || customer.page(path).await).await?;
         let is_page = false;
-        lines.push(Line {
-            what,
-            took,
-            is_page,
-        });
+        lines.push(Line { what, took, is_page });
     }
     let account = filling.customer.account_id;
     let member = Member {
@@ -200,65 +169,37 @@ async fn measure(
             "  searched for the oldest phone",
             format!("/dashboard/deliveries?q={}", phone.national()),
         ),
-        (
-            "  searched for a phone without any",
-            "/dashboard/deliveries?q=0901234567".to_owned(),
-        ),
-        (
-            "  of a carrier without any",
-            "/dashboard/deliveries?carrier=gmobile".to_owned(),
-        ),
-        (
-            "  that failed",
-            "/dashboard/deliveries?status=failed".to_owned(),
-        ),
+        ("  searched for a phone without any", "/dashboard/deliveries?q=0901234567".to_owned()),
+        ("  of a carrier without any", "/dashboard/deliveries?carrier=gmobile".to_owned()),
+        ("  that failed", "/dashboard/deliveries?status=failed".to_owned()),
         ("one delivery", format!("/dashboard/deliveries/{delivery}")),
         ("the wallet", "/dashboard/wallet".to_owned()),
         ("the top-ups", "/dashboard/wallet/top-up".to_owned()),
         ("the referrals", "/dashboard/referrals".to_owned()),
         ("the keys", "/dashboard/api-keys".to_owned()),
         ("the webhooks", "/dashboard/webhooks".to_owned()),
-        (
-            "one endpoint",
-            format!("/dashboard/webhooks/{}", site.endpoint),
-        ),
+        ("one endpoint", format!("/dashboard/webhooks/{}", site.endpoint)),
         ("the settings", "/dashboard/settings".to_owned()),
-        (
-            "the second factor",
-            "/dashboard/settings/second-factor".to_owned(),
-        ),
+        ("the second factor", "/dashboard/settings/second-factor".to_owned()),
         ("the public page", "/en".to_owned()),
         ("the reference", "/docs".to_owned()),
         ("its OpenAPI page", "/docs/openapi".to_owned()),
     ];
     let operator_pages = [
-        (
-            "operators: accounts",
-            "/dashboard/operators/accounts".to_owned(),
-        ),
-        (
-            "  one account",
-            format!("/dashboard/operators/accounts/{account}"),
-        ),
+        ("operators: accounts", "/dashboard/operators/accounts".to_owned()),
+        ("  one account", format!("/dashboard/operators/accounts/{account}")),
         ("  carriers", "/dashboard/operators/carriers".to_owned()),
         ("  deposits", "/dashboard/operators/deposits".to_owned()),
         ("  reviews", "/dashboard/operators/reviews".to_owned()),
         ("  payouts", "/dashboard/operators/payouts".to_owned()),
-        (
-            "  revocations",
-            "/dashboard/operators/revocations".to_owned(),
-        ),
+        ("  revocations", "/dashboard/operators/revocations".to_owned()),
     ];
     let of_member = member_pages.iter().map(|page| (&member, page));
     let of_operator = operator_pages.iter().map(|page| (&operator, page));
     for (reader, (what, path)) in of_member.chain(of_operator) {
         let took = median(async || reader.page(path).await).await?;
         let is_page = true;
-        lines.push(Line {
-            what,
-            took,
-            is_page,
-        });
+        lines.push(Line { what, took, is_page });
     }
     for (what, path, least) in [
         ("all deliveries as CSV", "deliveries", filling.filled),
@@ -266,11 +207,7 @@ async fn measure(
     ] {
         let took = customer.csv(path, least).await?;
         let is_page = false;
-        lines.push(Line {
-            what,
-            took,
-            is_page,
-        });
+        lines.push(Line { what, took, is_page });
     }
     running.end()?;
     Ok(lines)
@@ -320,10 +257,7 @@ impl Member {
         let (status, ended_at) = (answer.status(), answer.url().path().to_owned());
         let text = answer.text().await?;
         ensure!(status.is_success(), "{path}: {status} {text}");
-        ensure!(
-            path.starts_with(&ended_at),
-            "{path} redirected to {ended_at}"
-        );
+        ensure!(path.starts_with(&ended_at), "{path} redirected to {ended_at}");
         Ok(began.elapsed())
     }
 }
@@ -357,10 +291,7 @@ impl ApiClient {
         while let Some(chunk) = answer.chunk().await? {
             rows += chunk.iter().filter(|byte| **byte == b'\n').count();
         }
-        ensure!(
-            rows > least,
-            "{path}: {rows} rows, expected at least {least}"
-        );
+        ensure!(rows > least, "{path}: {rows} rows, expected at least {least}");
         Ok(began.elapsed())
     }
 }

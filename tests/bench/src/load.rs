@@ -34,9 +34,7 @@ impl Sent {
     pub fn latency_ms(&self, share: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
         let index = (last as f64 * share).round() as usize;
-        self.latencies
-            .get(index)
-            .map_or(0.0, |l| l.as_secs_f64() * 1e3)
+        self.latencies.get(index).map_or(0.0, |l| l.as_secs_f64() * 1e3)
     }
 }
 
@@ -82,11 +80,6 @@ impl Load {
             }
         }
         latencies.sort_unstable();
-        Ok(Sent {
-            accepted,
-            refused,
-            took,
-            latencies,
-        })
+        Ok(Sent { accepted, refused, took, latencies })
     }
 }

@@ -28,10 +28,7 @@ impl Running {
     /// Reads the line of JSON that a server prints when it is ready.
     pub fn ready(&mut self) -> anyhow::Result<Value> {
         let mut line = String::new();
-        let stdout = self
-            .stdout
-            .as_mut()
-            .context("its output was read already")?;
+        let stdout = self.stdout.as_mut().context("its output was read already")?;
         stdout.read_line(&mut line)?;
         serde_json::from_str(&line).with_context(|| format!("unexpected output: {line:?}"))
     }
@@ -40,17 +37,10 @@ impl Running {
     pub fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // proc(5): utime and stime are the 14th and 15th fields; the 2nd ends with the last ')'.
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |index: usize| -> anyhow::Result<u64> {
-            Ok(fields
-                .get(index)
-                .context("a short /proc/PID/stat")?
-                .parse()?)
+            Ok(fields.get(index).context("a short /proc/PID/stat")?.parse()?)
         };
         // USER_HZ, which is 100 on every Linux that Debian ships.
         Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
@@ -59,11 +49,7 @@ impl Running {
     /// Whether it has ended. It stays a zombie until it is waited for.
     pub fn has_ended(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        stat.map_or(true, |stat| {
-            stat.rsplit(')')
-                .next()
-                .is_some_and(|s| s.trim().starts_with('Z'))
-        })
+        stat.map_or(true, |stat| stat.rsplit(')').next().is_some_and(|s| s.trim().starts_with('Z')))
     }
 
     /// Sends SIGTERM and waits for a successful exit.

@@ -63,20 +63,14 @@ async fn calls(args: &Args) -> anyhow::Result<()> {
     let settle = args.rate * RETENTION.as_secs();
     place_all(&endpoint, address, args.rate, settle).await?;
     let steady = resident_bytes()?;
-    println!(
-        "Calls at {} per second for {} s, SIPp answers:",
-        args.rate, args.seconds
-    );
+    println!("Calls at {} per second for {} s, SIPp answers:", args.rate, args.seconds);
     let calls = args.rate * args.seconds;
     let (sip, media) = (threads(&["sip"]), threads(&["media"]));
     let (answered, others) = place_all(&endpoint, address, args.rate, calls).await?;
     // Waits for the BYEs of the last calls and their responses.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let each = |used: Duration| used.as_secs_f64() * 1e6 / calls as f64;
-    let (sip, media) = (
-        each(threads(&["sip"]) - sip),
-        each(threads(&["media"]) - media),
-    );
+    let (sip, media) = (each(threads(&["sip"]) - sip), each(threads(&["media"]) - media));
     let theirs = each(sipp_caller(args, calls)?);
     println!("  SIPp's own uac, CPU per call            {theirs:>8.1} us");
     println!(
@@ -88,10 +82,7 @@ async fn calls(args: &Args) -> anyhow::Result<()> {
     ensure!(others == 0, "{others} of {calls} calls were not answered");
 
     let left = args.finished.saturating_sub(calls) / MEMORY_SAMPLES;
-    println!(
-        "Memory of the process at this rate     {:>9.1} MB",
-        steady as f64 / 1e6
-    );
+    println!("Memory of the process at this rate     {:>9.1} MB", steady as f64 / 1e6);
     for sample in 1..=MEMORY_SAMPLES {
         let (_, others) = place_all(&endpoint, address, args.rate, left).await?;
         ensure!(others == 0, "{others} of {left} calls were not answered");
@@ -163,10 +154,8 @@ fn phones() -> anyhow::Result<(Running, SocketAddr)> {
 }
 
 async fn endpoint(gateway: SocketAddr) -> anyhow::Result<Endpoint> {
-    let config = EndpointConfig {
-        listen_udp: SocketAddr::from((LOOPBACK, 0)),
-        ..EndpointConfig::default()
-    };
+    let config =
+        EndpointConfig { listen_udp: SocketAddr::from((LOOPBACK, 0)), ..EndpointConfig::default() };
     let endpoint = Endpoint::start(config, PromptSet::built_in()).await?;
     endpoint.set_peers([gateway.into()].into());
     Ok(endpoint)
@@ -219,10 +208,7 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
     let run = RUN.fetch_add(1, Ordering::Relaxed);
     Ok(CallOrder {
         call_id: format!("bench-{}-{n}-{run}@nexo", std::process::id()),
-        labels: CallLabels {
-            carrier: "viettel",
-            realm: "live",
-        },
+        labels: CallLabels { carrier: "viettel", realm: "live" },
         gateway: gateway.into(),
         credentials: None,
         gateway_host: gateway.to_string(),
@@ -230,11 +216,7 @@ fn order(gateway: SocketAddr, n: u64) -> anyhow::Result<CallOrder> {
         caller: CallerId::from_number("+842471234567"),
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         code: Code::parse("4711")?,
-        reading: Reading {
-            language: Language::Vi,
-            repeat: 2,
-            digit_gap_ms: 350,
-        },
+        reading: Reading { language: Language::Vi, repeat: 2, digit_gap_ms: 350 },
         gateway_timeout: Duration::from_secs(4),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(30),
@@ -253,9 +235,7 @@ fn resident_bytes() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    let kilobytes: u64 = kilobytes
-        .context("/proc/self/status without VmRSS")?
-        .parse()?;
+    let kilobytes: u64 = kilobytes.context("/proc/self/status without VmRSS")?.parse()?;
     Ok(kilobytes * 1024)
 }
 

@@ -7,20 +7,13 @@ use harness::{
 };
 use serde_json::Value;
 
-const WEBHOOKS_OPEN: [(&str, &str); 2] = [
-    ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-    ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-];
+const WEBHOOKS_OPEN: [(&str, &str); 2] =
+    [("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")];
 /// The code is read once, so that a call takes about six seconds.
 const QUICK: (&str, &str) = ("NEXO_CALLS__REPEAT", "1");
 
 fn assert_error(answer: &Answer, status: u16, error: &str) {
-    assert_eq!(
-        (answer.status, answer.error()),
-        (status, error),
-        "{}",
-        answer.text
-    );
+    assert_eq!((answer.status, answer.error()), (status, error), "{}", answer.text);
     assert_eq!(answer.json["ok"], false);
     assert!(!answer.json["message"].as_str().unwrap().is_empty());
     assert!(answer.header("x-request-id").is_some());
@@ -45,14 +38,7 @@ async fn malformed_requests_are_refused_in_the_order_of_the_contract(backend: Ba
     for key in ["Bearer ", "Bearer sk_live_nonsense", "Bearer x"] {
         assert_error(&answer(bare(Some(key))).await, 401, "invalid_key");
     }
-    for body in [
-        "no JSON",
-        "[]",
-        "\"x\"",
-        "",
-        "null",
-        "[\"+84981234567\",\"1234\"]",
-    ] {
+    for body in ["no JSON", "[]", "\"x\"", "", "null", "[\"+84981234567\",\"1234\"]"] {
         assert_error(&customer.post(body).await, 400, "invalid_request");
     }
     let large = format!("{{\"phone\":\"{}\"}}", "9".repeat(17_000));
@@ -130,10 +116,7 @@ async fn call_ledger_delivery_and_webhook_of_an_otp_agree(backend: Backend) {
     assert_eq!(hook.header("webhook-id"), id);
     let hashed = nexo_domain::webhook::HashedSecret::of(secret);
     assert!(hashed.verify(hook.body.as_bytes(), hook.header("x-nexo-signature")));
-    assert!(!hashed.verify(
-        format!("{} ", hook.body).as_bytes(),
-        hook.header("x-nexo-signature")
-    ));
+    assert!(!hashed.verify(format!("{} ", hook.body).as_bytes(), hook.header("x-nexo-signature")));
     assert_eq!(hook.json()["completed_at"], ended.json["completed_at"]);
     assert_eq!(customer.balance().await, ("9.978".into(), "9.978".into()));
     gateway.audit();
@@ -149,24 +132,9 @@ struct Case {
 }
 
 const CASES: [Case; 10] = [
-    Case {
-        last_two: 90,
-        status: 202,
-        error: "",
-        outcome: Some(("busy", "busy", true)),
-    },
-    Case {
-        last_two: 91,
-        status: 202,
-        error: "",
-        outcome: Some(("no_answer", "no_answer", true)),
-    },
-    Case {
-        last_two: 92,
-        status: 202,
-        error: "",
-        outcome: Some(("declined", "declined", true)),
-    },
+    Case { last_two: 90, status: 202, error: "", outcome: Some(("busy", "busy", true)) },
+    Case { last_two: 91, status: 202, error: "", outcome: Some(("no_answer", "no_answer", true)) },
+    Case { last_two: 92, status: 202, error: "", outcome: Some(("declined", "declined", true)) },
     Case {
         last_two: 93,
         status: 202,
@@ -179,36 +147,16 @@ const CASES: [Case; 10] = [
         error: "",
         outcome: Some(("unreachable", "unreachable", false)),
     },
-    Case {
-        last_two: 95,
-        status: 502,
-        error: "no_route",
-        outcome: None,
-    },
-    Case {
-        last_two: 96,
-        status: 429,
-        error: "no_route",
-        outcome: None,
-    },
-    Case {
-        last_two: 97,
-        status: 502,
-        error: "no_route",
-        outcome: None,
-    },
+    Case { last_two: 95, status: 502, error: "no_route", outcome: None },
+    Case { last_two: 96, status: 429, error: "no_route", outcome: None },
+    Case { last_two: 97, status: 502, error: "no_route", outcome: None },
     Case {
         last_two: 98,
         status: 202,
         error: "",
         outcome: Some(("partial_playback", "hangup", true)),
     },
-    Case {
-        last_two: 99,
-        status: 202,
-        error: "",
-        outcome: Some(("", "success", true)),
-    },
+    Case { last_two: 99, status: 202, error: "", outcome: Some(("", "success", true)) },
 ];
 
 #[per_database]
@@ -240,10 +188,7 @@ async fn check(case: &Case, customer: &harness::Customer) {
     if let Some((error_code, carrier_status, _)) = case.outcome {
         let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
         let delivered = error_code.is_empty();
-        assert_eq!(
-            ended.json["status"],
-            if delivered { "delivered" } else { "failed" }
-        );
+        assert_eq!(ended.json["status"], if delivered { "delivered" } else { "failed" });
         assert_eq!(ended.json["error_code"].as_str().unwrap_or(""), error_code);
         assert_eq!(ended.json["carrier_status"], carrier_status);
     } else {
@@ -371,9 +316,7 @@ async fn a_key_obeys_its_allowlist_and_its_revocation_takes_effect_within_a_seco
     ]);
     let secret = key["key"].as_str().unwrap().to_owned();
     let from = |header: &'static str, value: &'static str| {
-        let request = client()
-            .get(format!("{}/api/v1/balance", gateway.url))
-            .bearer_auth(&secret);
+        let request = client().get(format!("{}/api/v1/balance", gateway.url)).bearer_auth(&secret);
         answer(request.header(header, value))
     };
     let refused = from("X-Forwarded-For", "198.51.100.9").await;
@@ -385,17 +328,15 @@ async fn a_key_obeys_its_allowlist_and_its_revocation_takes_effect_within_a_seco
     ] {
         assert_eq!(from(header, value).await.status, 200, "{header}: {value}");
     }
-    for (header, value) in [
-        ("CF-Connecting-IP", "203.0.113.200"),
-        ("Cloudflare-Connecting-IP", "2001:db8::7"),
-    ] {
+    for (header, value) in
+        [("CF-Connecting-IP", "203.0.113.200"), ("Cloudflare-Connecting-IP", "2001:db8::7")]
+    {
         let refused = from(header, value).await;
         assert_error(&refused, 403, "ip_not_allowed");
         assert_eq!(refused.json["detected_ip"], "127.0.0.1");
-        for (forwarded, status) in [
-            ("203.0.114.1, 192.0.2.8", 200),
-            ("192.0.2.8, 203.0.114.1", 403),
-        ] {
+        for (forwarded, status) in
+            [("203.0.114.1, 192.0.2.8", 200), ("192.0.2.8, 203.0.114.1", 403)]
+        {
             let request = client().get(format!("{}/api/v1/balance", gateway.url));
             let request = request.bearer_auth(&secret).header(header, value);
             let answer = answer(request.header("X-Forwarded-For", forwarded)).await;
@@ -405,10 +346,7 @@ async fn a_key_obeys_its_allowlist_and_its_revocation_takes_effect_within_a_seco
     gateway.nexo(&["key", "revoke", key["id"].as_str().unwrap()]);
     let revoked = std::time::Instant::now();
     while from("X-Forwarded-For", "203.0.113.7").await.status == 200 {
-        assert!(
-            revoked.elapsed().as_millis() < 1000,
-            "still accepted after a second"
-        );
+        assert!(revoked.elapsed().as_millis() < 1000, "still accepted after a second");
     }
     let refused = from("X-Forwarded-For", "203.0.113.7").await;
     assert_error(&refused, 401, "invalid_key");
@@ -439,26 +377,12 @@ async fn a_test_key_costs_nothing_and_leaves_the_live_phone_free() {
     let carriers = r#"[{name="viettel",channels=1,calls_per_second=1,caller_ids=[],gateways=[{name="none",uri="sip:127.0.0.1:9"}]}]"#;
     let gateway = Gateway::start(
         harness::Backend::Sqlite,
-        &[
-            QUICK,
-            ("NEXO_CARRIERS", carriers),
-            ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "300"),
-        ],
+        &[QUICK, ("NEXO_CARRIERS", carriers), ("NEXO_CALLS__GATEWAY_TIMEOUT_MS", "300")],
     );
     let live = gateway.customer("a@example.com", "1.00");
-    let key = gateway.nexo(&[
-        "key",
-        "create",
-        "--account",
-        "a@example.com",
-        "--name",
-        "t",
-        "--test",
-    ]);
-    let test = harness::Customer {
-        key: key["key"].as_str().unwrap().to_owned(),
-        ..live.clone()
-    };
+    let key =
+        gateway.nexo(&["key", "create", "--account", "a@example.com", "--name", "t", "--test"]);
+    let test = harness::Customer { key: key["key"].as_str().unwrap().to_owned(), ..live.clone() };
     assert!(test.key.starts_with("sk_test_"));
     let to = phone(67);
     let sent = test.send(&to, "1234").await;
@@ -473,21 +397,14 @@ async fn a_test_key_costs_nothing_and_leaves_the_live_phone_free() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_without_a_carrier_is_refused_and_not_debited() {
-    let gateway = Gateway::start(
-        harness::Backend::Sqlite,
-        &[("NEXO_SANDBOX__ENABLED", "false")],
-    );
+    let gateway = Gateway::start(harness::Backend::Sqlite, &[("NEXO_SANDBOX__ENABLED", "false")]);
     let customer = gateway.customer("a@example.com", "1.00");
     let refused = customer.send(&phone(67), "1234").await;
     assert_error(&refused, 502, "no_route");
     assert_eq!(refused.json["id"], Value::Null);
     let ready = answer(client().get(format!("{}/readyz", gateway.url))).await;
     assert_eq!(ready.status, 503);
-    assert!(
-        ready.text.contains("no carrier has a gateway"),
-        "{}",
-        ready.text
-    );
+    assert!(ready.text.contains("no carrier has a gateway"), "{}", ready.text);
     assert_eq!(customer.balance().await.1, "1.000");
 }
 
@@ -500,12 +417,7 @@ async fn health_checks_and_the_openapi_document_are_served(backend: Backend) {
     }
     let url = format!("{}/api/v1/openapi.json", gateway.url);
     let document = answer(client().get(url)).await;
-    assert!(
-        document.json["openapi"]
-            .as_str()
-            .unwrap()
-            .starts_with("3.1")
-    );
+    assert!(document.json["openapi"].as_str().unwrap().starts_with("3.1"));
     let own = client().get(format!("{}/healthz", gateway.url));
     let own = answer(own.header("X-Request-Id", "mine-1")).await;
     assert_eq!(own.header("x-request-id"), Some("mine-1"));
@@ -569,10 +481,7 @@ async fn a_second_server_of_one_sqlite_file_is_refused_and_changes_nothing() {
     assert_eq!(sent.status, 202, "{}", sent.text);
     let (code, error) = gateway.second_server();
     assert_eq!(code, Some(1));
-    assert!(
-        error.contains("another nexo serves data/nexo.db"),
-        "{error}"
-    );
+    assert!(error.contains("another nexo serves data/nexo.db"), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
     // The second server has not settled the call of the first one.
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
@@ -589,10 +498,8 @@ async fn a_ported_number_uses_its_carrier_within_a_second_of_the_import(backend:
     let imported = gateway.nexo(&["ports", "import", file.to_str().unwrap()]);
     assert_eq!(imported["rows"], 1);
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let (ported, other) = tokio::join!(
-        customer.send(&ported, "482917"),
-        customer.send(&other, "482917")
-    );
+    let (ported, other) =
+        tokio::join!(customer.send(&ported, "482917"), customer.send(&other, "482917"));
     assert_eq!(ported.json["carrier"], "mobifone", "{}", ported.text);
     assert_eq!(other.json["carrier"], "viettel", "{}", other.text);
 }
@@ -607,11 +514,9 @@ async fn a_key_shows_when_it_was_last_used(backend: Backend) {
     };
     assert!(last_use(&gateway).is_null());
     assert_eq!(customer.get("balance").await.status, 200);
-    let first = until(
-        "the last use is stored",
-        std::time::Duration::from_secs(30),
-        async || Some(last_use(&gateway)).filter(|at| at.is_string()),
-    )
+    let first = until("the last use is stored", std::time::Duration::from_secs(30), async || {
+        Some(last_use(&gateway)).filter(|at| at.is_string())
+    })
     .await;
     // A graceful shutdown stores the last use.
     assert_eq!(customer.get("balance").await.status, 200);

@@ -55,9 +55,7 @@ async fn database(gateway: &Gateway) -> DatabaseConnection {
 async fn count(database: &DatabaseConnection, what: &str) -> i64 {
     let sql = format!("SELECT COUNT(*) FROM {what}");
     let backend = database.get_database_backend();
-    let row = database
-        .query_one_raw(sea_orm::Statement::from_string(backend, sql))
-        .await;
+    let row = database.query_one_raw(sea_orm::Statement::from_string(backend, sql)).await;
     row.unwrap().unwrap().try_get_by_index(0).unwrap()
 }
 
@@ -103,10 +101,8 @@ async fn an_idempotency_key_is_scoped_to_its_api_key(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let one = gateway.customer("a@example.com", "1.00");
     let args = ["key", "create", "--account", "a@example.com", "--name", "b"];
-    let two = Customer {
-        key: gateway.nexo(&args)["key"].as_str().unwrap().to_owned(),
-        ..one.clone()
-    };
+    let two =
+        Customer { key: gateway.nexo(&args)["key"].as_str().unwrap().to_owned(), ..one.clone() };
     let other = gateway.customer("b@example.com", "1.00");
     for customer in [&one, &two, &other] {
         let sent = post(customer, "k", &body(&phone(90))).await;
@@ -168,16 +164,8 @@ async fn a_400_is_stored_and_replayed(backend: Backend) {
     let customer = gateway.customer("a@example.com", "1.00");
     for (key, wrong, error) in [
         ("no JSON", "no JSON", "invalid_request"),
-        (
-            "phone",
-            r#"{"phone":"+8498","code":"1234"}"#,
-            "invalid_phone",
-        ),
-        (
-            "code",
-            r#"{"phone":"+84981234567","code":"1"}"#,
-            "invalid_code",
-        ),
+        ("phone", r#"{"phone":"+8498","code":"1234"}"#, "invalid_phone"),
+        ("code", r#"{"phone":"+84981234567","code":"1"}"#, "invalid_code"),
     ] {
         let many = join_all((0..5).map(|_| post(&customer, key, wrong))).await;
         for answer in &many {
@@ -198,13 +186,7 @@ async fn a_malformed_key_is_a_400_and_is_not_stored(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     let (longest, too_long) = ("~".repeat(255), "k".repeat(256));
-    for key in [
-        too_long.as_bytes(),
-        b"",
-        "na\u{ef}ve".as_bytes(),
-        b"latin\xe9",
-        b"tab\tin it",
-    ] {
+    for key in [too_long.as_bytes(), b"", "na\u{ef}ve".as_bytes(), b"latin\xe9", b"tab\tin it"] {
         let refused = answer(request(&customer, key, &body(&phone(90)))).await;
         assert_error(&refused, 400, "invalid_request");
         let message = refused.json["message"].as_str().unwrap();
@@ -213,10 +195,7 @@ async fn a_malformed_key_is_a_400_and_is_not_stored(backend: Backend) {
     let two = request(&customer, b"k", &body(&phone(90))).header("Idempotency-Key", "l");
     assert_error(&answer(two).await, 400, "invalid_request");
     // The API key is checked first.
-    let stranger = Customer {
-        key: "sk_live_nonsense".into(),
-        ..customer.clone()
-    };
+    let stranger = Customer { key: "sk_live_nonsense".into(), ..customer.clone() };
     let unknown = answer(request(&stranger, b"", &body(&phone(90)))).await;
     assert_error(&unknown, 401, "invalid_key");
     let database = database(&gateway).await;
@@ -247,10 +226,7 @@ async fn a_key_does_not_call_again_after_a_crash_before_the_carrier_answers(back
     let silent = body(&phone(97));
     let database = database(&gateway).await;
     let first = tokio::spawn(request(&customer, b"k", &silent).send());
-    until("debited", || async {
-        count(&database, "deliveries").await == 1
-    })
-    .await;
+    until("debited", || async { count(&database, "deliveries").await == 1 }).await;
     assert_eq!(count(&database, "idempotency WHERE NOT answered").await, 1);
     gateway.kill_and_restart();
     assert!(first.await.unwrap().is_err());
@@ -298,12 +274,7 @@ async fn a_retry_after_a_disconnect_gets_the_answer_of_the_request_in_progress(b
     };
     stalled.rollback().await.unwrap();
     let again = again.await.unwrap();
-    assert_eq!(
-        (again.status, is_replay(&again)),
-        (202, true),
-        "{}",
-        again.text
-    );
+    assert_eq!((again.status, is_replay(&again)), (202, true), "{}", again.text);
     assert_eq!(count(&database, "deliveries").await, 2);
     gateway.audit();
 }
@@ -316,10 +287,7 @@ async fn concurrent_requests_to_two_nodes_make_one_call() {
     let one = Gateway::start(Backend::Postgres, &[QUICK, NODE_A]);
     let two = one.beside(&[QUICK, NODE_B]);
     let customer = one.customer("a@example.com", "10.00");
-    let on_two = Customer {
-        api: format!("{}/api/v1", two.url),
-        ..customer.clone()
-    };
+    let on_two = Customer { api: format!("{}/api/v1", two.url), ..customer.clone() };
     for round in 0..20 {
         let (key, body) = (format!("round {round}"), body(&phone(90)));
         let from_one = join_all((0..4).map(|_| post(&customer, &key, &body)));
@@ -357,10 +325,7 @@ async fn a_node_waits_for_a_request_in_progress_on_another_node_even_if_that_cra
     let mut one = Gateway::start(Backend::Postgres, &[QUICK, NODE_A]);
     let two = one.beside(&[QUICK, NODE_B]);
     let customer = one.customer("a@example.com", "1.00");
-    let on_two = Customer {
-        api: format!("{}/api/v1", two.url),
-        ..customer.clone()
-    };
+    let on_two = Customer { api: format!("{}/api/v1", two.url), ..customer.clone() };
     let database = database(&one).await;
     // The carrier's refusal frees the key, and the second node calls again.
     let silent = body(&phone(97));
@@ -368,10 +333,7 @@ async fn a_node_waits_for_a_request_in_progress_on_another_node_even_if_that_cra
         let (customer, silent) = (customer.clone(), silent.clone());
         async move { post(&customer, "k", &silent).await }
     });
-    until("debited", || async {
-        count(&database, "deliveries").await == 1
-    })
-    .await;
+    until("debited", || async { count(&database, "deliveries").await == 1 }).await;
     let second = post(&on_two, "k", &silent).await;
     let first = first.await.unwrap();
     assert_error(&first, 502, "no_route");
@@ -379,10 +341,7 @@ async fn a_node_waits_for_a_request_in_progress_on_another_node_even_if_that_cra
     assert_ne!(first.json["id"], second.json["id"]);
     // Now the first node crashes. The second one waits until the delivery is settled.
     let first = tokio::spawn(request(&customer, b"k", &silent).send());
-    until("debited", || async {
-        count(&database, "deliveries").await == 3
-    })
-    .await;
+    until("debited", || async { count(&database, "deliveries").await == 3 }).await;
     let second = tokio::spawn({
         let (on_two, silent) = (on_two.clone(), silent.clone());
         async move { post(&on_two, "k", &silent).await }
@@ -391,12 +350,7 @@ async fn a_node_waits_for_a_request_in_progress_on_another_node_even_if_that_cra
     assert!(first.await.unwrap().is_err());
     one.restart();
     let second = second.await.unwrap();
-    assert_eq!(
-        (second.status, is_replay(&second)),
-        (202, true),
-        "{}",
-        second.text
-    );
+    assert_eq!((second.status, is_replay(&second)), (202, true), "{}", second.text);
     let id = second.json["id"].as_str().unwrap();
     let delivery = on_two.get(&format!("deliveries/{id}")).await;
     assert_eq!(delivery.json["error_code"], "interrupted");

@@ -7,12 +7,7 @@ use nexo_domain::timestamp;
 use serde_json::Value;
 
 fn assert_refused(answer: &Answer, parameter: &str, expected: &str) {
-    assert_eq!(
-        (answer.status, answer.error()),
-        (400, "invalid_request"),
-        "{}",
-        answer.text
-    );
+    assert_eq!((answer.status, answer.error()), (400, "invalid_request"), "{}", answer.text);
     assert_eq!(answer.json["parameter"], parameter, "{}", answer.text);
     let message = answer.json["message"].as_str().unwrap();
     assert!(message.contains(expected), "{message}");
@@ -41,18 +36,13 @@ async fn walk(customer: &Customer, path: &str, list: &str) -> Vec<Value> {
     let mut cursor = String::new();
     loop {
         let separator = if path.contains('?') { '&' } else { '?' };
-        let page = customer
-            .get(&format!("{path}{separator}cursor={cursor}"))
-            .await;
+        let page = customer.get(&format!("{path}{separator}cursor={cursor}")).await;
         assert_eq!(page.status, 200, "{}", page.text);
         all.extend(page.json[list].as_array().unwrap().iter().cloned());
         match page.json["next_cursor"].as_str() {
             Some(next) => {
                 let link = page.header("link").unwrap();
-                assert!(
-                    link.contains(next) && link.ends_with("; rel=\"next\""),
-                    "{link}"
-                );
+                assert!(link.contains(next) && link.ends_with("; rel=\"next\""), "{link}");
                 cursor = next.to_owned();
             }
             None => {
@@ -81,11 +71,7 @@ async fn a_listed_delivery_equals_the_single_delivery(backend: Backend) {
     assert_eq!(list.header("content-type"), Some("application/json"));
     assert_eq!(list.header("vary"), Some("Accept"));
     assert!(list.text.starts_with(r#"{"ok":true,"deliveries":[{"id":""#));
-    assert!(
-        list.text.ends_with(r#"],"next_cursor":null}"#),
-        "{}",
-        list.text
-    );
+    assert!(list.text.ends_with(r#"],"next_cursor":null}"#), "{}", list.text);
     let listed = list.json["deliveries"].as_array().unwrap();
     ids.reverse();
     assert_eq!(listed.len(), ids.len());
@@ -121,10 +107,7 @@ async fn filters_and_pages_agree_and_csv_agrees_with_json(backend: Backend) {
         ("phone=%2B84980000007&status=failed", 0),
         (&format!("from={from}"), 2_000),
         (&format!("from={from}&to={to}"), 550),
-        (
-            &format!("from={from}&to={to}&status=failed&carrier=viettel"),
-            165,
-        ),
+        (&format!("from={from}&to={to}&status=failed&carrier=viettel"), 165),
         ("from=2026-05-25&to=2026-05-26", 2_500),
         ("from=2026-05-26", 0),
         ("to=2026-05-25", 0),
@@ -150,10 +133,7 @@ async fn filters_and_pages_agree_and_csv_agrees_with_json(backend: Backend) {
 
 async fn assert_csv_format(customer: &Customer) {
     let whole = csv(customer, "deliveries").await;
-    assert_eq!(
-        whole.header("content-type"),
-        Some("text/csv; charset=utf-8; header=present")
-    );
+    assert_eq!(whole.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
     assert_eq!(
         whole.header("content-disposition"),
         Some("attachment; filename=\"deliveries.csv\"")
@@ -191,23 +171,14 @@ async fn invalid_parameters_are_refused_by_name() {
         ("from=yesterday", "from", "2026-05-25T10:00:00Z"),
         ("to=2026-02-30", "to", "2026-05-25"),
         ("cursor=nonsense", "cursor", "next_cursor"),
-        (
-            "page=2",
-            "page",
-            "limit, cursor, status, carrier, phone, from, to",
-        ),
+        ("page=2", "page", "limit, cursor, status, carrier, phone, from, to"),
         ("phone=%ff", "phone", "UTF-8"),
     ] {
         let refused = customer.get(&format!("deliveries?{query}")).await;
         assert_refused(&refused, parameter, expected);
     }
-    let empty = customer
-        .get("deliveries?limit=&cursor=&status=&carrier=&phone=&from=&to=")
-        .await;
-    assert_eq!(
-        empty.text,
-        r#"{"ok":true,"deliveries":[],"next_cursor":null}"#
-    );
+    let empty = customer.get("deliveries?limit=&cursor=&status=&carrier=&phone=&from=&to=").await;
+    assert_eq!(empty.text, r#"{"ok":true,"deliveries":[],"next_cursor":null}"#);
     let url = format!("{}/deliveries", customer.api);
     let no_key = answer(client().get(&url)).await;
     assert_eq!((no_key.status, no_key.error()), (401, "missing_auth"));
@@ -223,12 +194,7 @@ async fn invalid_parameters_are_refused_by_name() {
     let browser = with("text/html, */*;q=0.8").await;
     assert_eq!(browser.header("content-type"), Some("application/json"));
     let preferred = with("application/json;q=0.4, text/csv;q=0.5").await;
-    assert!(
-        preferred
-            .header("content-type")
-            .unwrap()
-            .starts_with("text/csv")
-    );
+    assert!(preferred.header("content-type").unwrap().starts_with("text/csv"));
 }
 
 #[per_database]
@@ -298,17 +264,12 @@ async fn the_ledger_lists_every_entry_with_the_totals_after_it(backend: Backend)
     customer.terminal(id).await;
     let first = customer.get("ledger?limit=2").await;
     assert!(
-        first
-            .text
-            .starts_with(r#"{"ok":true,"currency":"USD","entries":[{"posting_id":""#),
+        first.text.starts_with(r#"{"ok":true,"currency":"USD","entries":[{"posting_id":""#),
         "{}",
         first.text
     );
     let newest = &first.json["entries"][0];
-    assert_eq!(
-        (&newest["kind"], &newest["delivery_id"]),
-        (&"refund".into(), &id.into())
-    );
+    assert_eq!((&newest["kind"], &newest["delivery_id"]), (&"refund".into(), &id.into()));
     assert_eq!(number_of(&first, "amount"), "0.022");
     let (_, total) = customer.balance().await;
     assert_eq!(number_of(&first, "total"), total);
@@ -316,10 +277,7 @@ async fn the_ledger_lists_every_entry_with_the_totals_after_it(backend: Backend)
 
     let all = walk(&customer, "ledger?limit=200", "entries").await;
     let whole = csv(&customer, "ledger").await;
-    assert_eq!(
-        whole.header("content-disposition"),
-        Some("attachment; filename=\"ledger.csv\"")
-    );
+    assert_eq!(whole.header("content-disposition"), Some("attachment; filename=\"ledger.csv\""));
     let rows = rows(&whole.text);
     assert_eq!(
         rows[0].join(","),
@@ -388,11 +346,7 @@ async fn the_ledger_refuses_invalid_parameters_and_hides_other_accounts(backend:
     for (query, parameter, expected) in [
         ("kind=spend", "kind", "debit, refund, deposit, grant"),
         ("bucket=cash", "bucket", "one of free, bonus, balance"),
-        (
-            "status=sent",
-            "status",
-            "limit, cursor, kind, bucket, from, to",
-        ),
+        ("status=sent", "status", "limit, cursor, kind, bucket, from, to"),
         ("limit=0", "limit", "from 1 to 200"),
         ("from=now", "from", "2026-05-25"),
         ("cursor=AAAA", "cursor", "next_cursor"),

@@ -51,9 +51,7 @@ async fn a_smaller_import_replaces_three_hundred_thousand_ported_numbers(backend
 
     // Two numbers stay ported, to another carrier. All others return to the carrier of their range.
     let still_ported = [phone(90), phone(90)];
-    let small = still_ported
-        .each_ref()
-        .map(|phone| format!("{phone},vietnamobile\n"));
+    let small = still_ported.each_ref().map(|phone| format!("{phone},vietnamobile\n"));
     assert_eq!(import(&gateway, "small.csv", &small.concat()), 2);
     wait_until_routed(&customer, |_| "viettel").await;
     for phone in still_ported {
@@ -68,13 +66,9 @@ async fn a_smaller_import_replaces_three_hundred_thousand_ported_numbers(backend
 /// Waits until numbers have the expected carrier. An import takes effect within a second; the timeout allows for a
 /// busy machine.
 async fn wait_until_routed(customer: &Customer, expected: impl Fn(&str) -> &'static str) {
-    until(
-        "the imported set is in effect",
-        Duration::from_secs(20),
-        async || {
-            let phone = phone(90);
-            (carrier(customer, &phone).await == expected(&phone)).then_some(())
-        },
-    )
+    until("the imported set is in effect", Duration::from_secs(20), async || {
+        let phone = phone(90);
+        (carrier(customer, &phone).await == expected(&phone)).then_some(())
+    })
     .await;
 }

@@ -22,14 +22,7 @@ async fn no_line_of_the_log_holds_a_phone_or_a_code(backend: Backend) {
     let customer = gateway.customer("a@example.com", "10.00");
     let receiver = Receiver::start();
     let url = receiver.url();
-    let add = [
-        "webhook",
-        "add",
-        "--account",
-        "a@example.com",
-        "--url",
-        &url,
-    ];
+    let add = ["webhook", "add", "--account", "a@example.com", "--url", &url];
     gateway.nexo(&add);
     // Delivered, declined, refused by the carrier, throttled; then a second call within the phone's window.
     let phones: Vec<String> = [67, 92, 95, 96].map(phone).to_vec();
@@ -41,16 +34,9 @@ async fn no_line_of_the_log_holds_a_phone_or_a_code(backend: Backend) {
     let both = format!(r#"{{"phone":"{} ","code":"{CODE}"}}"#, phones[0]);
     assert_eq!(customer.post(&both).await.status, 400);
     assert_eq!(customer.post(&format!("{{{both}")).await.status, 400);
-    let listed = customer
-        .get(&format!("deliveries?phone={}", phones[0]))
-        .await;
-    let id = listed.json["deliveries"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    customer
-        .get(&format!("deliveries?phone={}0", phones[0]))
-        .await;
+    let listed = customer.get(&format!("deliveries?phone={}", phones[0])).await;
+    let id = listed.json["deliveries"][0]["id"].as_str().unwrap().to_owned();
+    customer.get(&format!("deliveries?phone={}0", phones[0])).await;
     assert_eq!(customer.terminal(&id).await.json["status"], "delivered");
     receiver.next();
     // The gateway is killed during this call and recovers it at the next start.
@@ -83,10 +69,7 @@ async fn old_phones_are_masked_while_the_gateway_runs(backend: Backend) {
     customer.terminal(sent.json["id"].as_str().unwrap()).await;
     // Masking runs at the start and then every ten minutes.
     gateway.kill_and_restart();
-    let customer = harness::Customer {
-        api: format!("{}/api/v1", gateway.url),
-        ..customer
-    };
+    let customer = harness::Customer { api: format!("{}/api/v1", gateway.url), ..customer };
     let deadline = Instant::now() + Duration::from_secs(30);
     while gateway.metric("nexo_masked_phones_total").await < 500.0 {
         assert!(Instant::now() < deadline, "the phones are not masked");
@@ -105,12 +88,7 @@ async fn old_phones_are_masked_while_the_gateway_runs(backend: Backend) {
     assert_eq!(found.json["deliveries"].as_array().unwrap().len(), 0);
     let kept = customer.get(&format!("deliveries?phone={new}")).await;
     assert_eq!(kept.json["deliveries"].as_array().unwrap().len(), 1);
-    assert!(
-        gateway
-            .metric("nexo_masking_last_run_timestamp_seconds")
-            .await
-            > 1.7e9
-    );
+    assert!(gateway.metric("nexo_masking_last_run_timestamp_seconds").await > 1.7e9);
     gateway.audit();
 }
 
@@ -124,10 +102,7 @@ async fn phones_are_not_masked_by_default() {
     let shown = gateway.nexo(&["config", "print"]);
     assert_eq!(shown["privacy"]["mask_phones_after_days"], 0);
     gateway.kill_and_restart();
-    let customer = harness::Customer {
-        api: format!("{}/api/v1", gateway.url),
-        ..customer
-    };
+    let customer = harness::Customer { api: format!("{}/api/v1", gateway.url), ..customer };
     let found = customer.get("deliveries?phone=%2B84980000001").await;
     assert_eq!(found.json["deliveries"].as_array().unwrap().len(), 1);
     assert_eq!(gateway.metric("nexo_masked_phones_total").await, 0.0);

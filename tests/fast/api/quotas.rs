@@ -12,12 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Asserts a 429 that names the used-up quota and when to retry.
 fn must_be_used_up(refused: &Answer, quota: &str, limit: u32) {
-    assert_eq!(
-        (refused.status, refused.error()),
-        (429, "quota_exceeded"),
-        "{}",
-        refused.text
-    );
+    assert_eq!((refused.status, refused.error()), (429, "quota_exceeded"), "{}", refused.text);
     assert_eq!(refused.json["quota"], quota);
     assert_eq!(refused.json["limit"], limit);
     let seconds = refused.json["retry_after_seconds"].as_u64().unwrap();
@@ -25,20 +20,14 @@ fn must_be_used_up(refused: &Answer, quota: &str, limit: u32) {
     assert_eq!(refused.header("retry-after"), Some(&*seconds.to_string()));
     let resets_at = refused.json["resets_at"].as_str().unwrap();
     let message = refused.json["message"].as_str().unwrap();
-    assert!(
-        message.contains(quota) && message.contains(resets_at),
-        "{message}"
-    );
+    assert!(message.contains(quota) && message.contains(resets_at), "{message}");
 }
 
 /// What `nexo account quota` shows of a quota.
 fn shown(gateway: &Gateway, kind: &str) -> Value {
     let quotas = gateway.nexo(&["account", "quota", "--account", LAN]);
     let quotas = quotas["quotas"].as_array().unwrap().clone();
-    quotas
-        .into_iter()
-        .find(|quota| quota["quota"] == kind)
-        .unwrap_or_else(|| panic!("no {kind}"))
+    quotas.into_iter().find(|quota| quota["quota"] == kind).unwrap_or_else(|| panic!("no {kind}"))
 }
 
 /// The statuses of OTPs to `count` busy phones.
@@ -72,10 +61,7 @@ async fn a_used_up_quota_of_test_otps_is_refused_also_after_a_restart(backend: B
 
     assert_eq!(gateway.terminate(), Some(0));
     gateway.restart();
-    let test = Customer {
-        api: format!("{}/api/v1", gateway.url),
-        ..test
-    };
+    let test = Customer { api: format!("{}/api/v1", gateway.url), ..test };
     must_be_used_up(&test.send(&phone(90), "1234").await, "test_otps", 3);
     assert_eq!(shown(&gateway, "test_otps")["used"], 3);
 }
@@ -120,17 +106,11 @@ async fn a_burst_of_test_otps_is_slowed_down() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn test_otps_of_two_nodes_count_together() {
-    let gateway = Gateway::start(
-        Backend::Postgres,
-        &[("NEXO_QUOTAS__TEST_OTPS_PER_DAY", "5")],
-    );
+    let gateway = Gateway::start(Backend::Postgres, &[("NEXO_QUOTAS__TEST_OTPS_PER_DAY", "5")]);
     let live = gateway.customer(LAN, "0");
     let test = gateway.with_test_key(&live, LAN);
     let second = gateway.beside(&[("NEXO_CLUSTER__NODE", "n2")]);
-    let on_second = Customer {
-        api: format!("{}/api/v1", second.url),
-        ..test.clone()
-    };
+    let on_second = Customer { api: format!("{}/api/v1", second.url), ..test.clone() };
     assert_eq!(statuses(&test, 4).await, [202; 4]);
     until("the first node's count", TIMEOUT, async || {
         (shown(&gateway, "test_otps")["used"] == 4).then_some(())
@@ -177,8 +157,7 @@ async fn exports_and_stored_refusals_are_counted_and_a_reload_changes_the_limits
     }
     assert_eq!(customer.get("ledger").await.status, 200);
     let page = lan.get("/dashboard/limits").await;
-    page.must_contain("CSV exports")
-        .must_contain("<code class=\"faint\">exports</code>");
+    page.must_contain("CSV exports").must_contain("<code class=\"faint\">exports</code>");
 
     let refused = async |key: &str| {
         let request = customer.otp_request(r#"{"phone":"+84","code":"1234"}"#);
@@ -193,10 +172,8 @@ async fn exports_and_stored_refusals_are_counted_and_a_reload_changes_the_limits
     assert_eq!(customer.send("+84", "1234").await.status, 400);
 
     gateway.reload(&file(3));
-    until("the new limit", TIMEOUT, async || {
-        (export("ledger").await.status == 200).then_some(())
-    })
-    .await;
+    until("the new limit", TIMEOUT, async || (export("ledger").await.status == 200).then_some(()))
+        .await;
     must_be_used_up(&export("ledger").await, "exports", 3);
 }
 
@@ -207,10 +184,7 @@ async fn old_records_of_test_keys_are_deleted_and_live_ones_stay(backend: Backen
     let mut past = Past::of(&gateway, &live, LAN).await;
     past.deliveries(2).await;
     let old = past.test_delivery(77).await;
-    let sent = gateway
-        .with_test_key(&live, LAN)
-        .send(&phone(90), "1234")
-        .await;
+    let sent = gateway.with_test_key(&live, LAN).send(&phone(90), "1234").await;
     let young = sent.json["id"].as_str().unwrap().to_owned();
     until("the deletion", TIMEOUT, async || {
         let found = live.get(&format!("deliveries/{old}")).await;

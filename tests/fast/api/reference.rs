@@ -69,9 +69,7 @@ console.log(verify(process.env.BODY, process.env.SIGNATURE));
 
 /// Replaces an example's base URL with this gateway's and its phone with an unused one.
 fn adapted(example: &str, gateway: &Gateway) -> String {
-    example
-        .replace("https://nexoroute.dev", &gateway.url)
-        .replace("+84981234567", &phone(90))
+    example.replace("https://nexoroute.dev", &gateway.url).replace("+84981234567", &phone(90))
 }
 
 fn run(program: &str, arguments: &[&str], customer: &Customer) -> Output {
@@ -83,11 +81,7 @@ fn run(program: &str, arguments: &[&str], customer: &Customer) -> Output {
 }
 
 fn stdout(output: &Output) -> String {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
@@ -97,10 +91,7 @@ fn the_references_examples_send_an_otp() {
     let customer = gateway.customer("a@example.com", "1.00");
     let curl = run("bash", &["-c", &adapted(CURL, &gateway)], &customer);
     let answer: Value = serde_json::from_str(&stdout(&curl)).unwrap();
-    assert_eq!(
-        (&answer["ok"], &answer["status"]),
-        (&true.into(), &"sent".into())
-    );
+    assert_eq!((&answer["ok"], &answer["status"]), (&true.into(), &"sent".into()));
     let node = adapted(NODE, &gateway);
     let node = run("node", &["--input-type=module", "-e", &node], &customer);
     assert!(stdout(&node).trim_end().ends_with("via viettel"));
@@ -158,9 +149,7 @@ async fn example(gateway: &Gateway, part: &str) -> String {
                 .replace("&amp;", "&")
         })
         .filter(|code| code.contains(part));
-    found
-        .next()
-        .unwrap_or_else(|| panic!("no example with {part}"))
+    found.next().unwrap_or_else(|| panic!("no example with {part}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,14 +167,9 @@ async fn the_examples_on_the_docs_page_send_an_otp() {
         let shown = example(&gateway, part).await;
         let start = shown.find("http://").unwrap();
         let end = start + shown[start..].find("/api/v1").unwrap();
-        let example = shown
-            .replace(&shown[start..end], &gateway.url)
-            .replace("+84981234567", &phone(90));
-        let output = stdout(&run(
-            &program,
-            &[arguments, &[example.as_str()]].concat(),
-            &customer,
-        ));
+        let example =
+            shown.replace(&shown[start..end], &gateway.url).replace("+84981234567", &phone(90));
+        let output = stdout(&run(&program, &[arguments, &[example.as_str()]].concat(), &customer));
         assert!(output.contains("viettel"), "{output}");
     }
 }
@@ -212,11 +196,9 @@ impl ExampleReceiver {
             }
         });
         let receiver = ExampleReceiver { child, lines };
-        until(
-            "the receiver listens",
-            Duration::from_secs(30),
-            async || TcpStream::connect(("127.0.0.1", port)).ok(),
-        )
+        until("the receiver listens", Duration::from_secs(30), async || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        })
         .await;
         receiver
     }
@@ -242,18 +224,13 @@ impl Drop for ExampleReceiver {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_receivers_on_the_docs_page_accept_only_signed_webhooks() {
-    let open = [
-        ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-        ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-    ];
+    let open = [("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")];
     let gateway = Gateway::start(Backend::Sqlite, &open);
     let node = ["--input-type=module", "-e"];
-    for (n, (part, program, arguments)) in [
-        ("createServer(", "node", &node[..]),
-        ("BaseHTTPRequestHandler", "python3", &["-u", "-c"]),
-    ]
-    .into_iter()
-    .enumerate()
+    for (n, (part, program, arguments)) in
+        [("createServer(", "node", &node[..]), ("BaseHTTPRequestHandler", "python3", &["-u", "-c"])]
+            .into_iter()
+            .enumerate()
     {
         let account = format!("{n}@example.com");
         let customer = gateway.customer(&account, "1.00");

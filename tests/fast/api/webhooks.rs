@@ -7,10 +7,8 @@ use nexo_domain::webhook::HashedSecret;
 use sea_orm::{ConnectionTrait, Database, Statement};
 
 const PAGE: &str = "/dashboard/webhooks";
-const OPEN: [(&str, &str); 2] = [
-    ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-    ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-];
+const OPEN: [(&str, &str); 2] =
+    [("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")];
 const DAY_MS: i64 = 24 * 3_600_000;
 
 #[per_database]
@@ -26,10 +24,7 @@ async fn the_previous_secret_signs_for_a_day_after_a_rotation(backend: Backend) 
     let rotate = format!("{path}/rotate");
     let rotated = lan.submit(&rotate, &rotate, &[]).await;
     assert_eq!(rotated.status, 201, "{}", rotated.text);
-    let (old, new) = (
-        HashedSecret::of(&created.secret()),
-        HashedSecret::of(&rotated.secret()),
-    );
+    let (old, new) = (HashedSecret::of(&created.secret()), HashedSecret::of(&rotated.secret()));
 
     let database = Database::connect(gateway.database_url()).await.unwrap();
     let until = Statement::from_string(

@@ -100,10 +100,7 @@ async fn a_bank_transfer_is_credited_once_despite_repeated_notifications(backend
     let other = HashedSecret::from_record("another".to_owned()).sign(body.as_bytes());
     for signature in [None, Some(""), Some("sha256="), Some(other.as_str())] {
         let refused = notify(&gateway, &body, signature).await;
-        assert_eq!(
-            (refused.status, refused.error()),
-            (401, "invalid_signature")
-        );
+        assert_eq!((refused.status, refused.error()), (401, "invalid_signature"));
     }
     let changed = body.replace("250000", "250001");
     assert_eq!(notify(&gateway, &changed, Some(&right)).await.status, 401);
@@ -121,10 +118,7 @@ async fn a_bank_transfer_is_credited_once_despite_repeated_notifications(backend
     };
     assert_eq!((count("credited"), count("kept")), (4, 4), "{answers:?}");
     lan.get(&page).await.must_contain("10.000 USD");
-    lan.get("/dashboard/wallet")
-        .await
-        .must_contain("$10.000")
-        .must_contain(&reference);
+    lan.get("/dashboard/wallet").await.must_contain("$10.000").must_contain(&reference);
     let csv = lan.get("/dashboard/wallet/ledger.csv").await;
     assert!(csv.header("content-type").starts_with("text/csv"));
     assert_eq!(csv.text.lines().count(), 4, "{}", csv.text);
@@ -157,11 +151,7 @@ async fn unmatched_payments_wait_for_an_operator(backend: Backend) {
     ] {
         let signature = HashedSecret::from_record(SECRET.to_owned()).sign(bad.as_bytes());
         let refused = notify(&gateway, bad, Some(&signature)).await;
-        assert_eq!(
-            (refused.status, refused.error()),
-            (400, "invalid_request"),
-            "{bad}"
-        );
+        assert_eq!((refused.status, refused.error()), (400, "invalid_request"), "{bad}");
     }
     let waiting = gateway.nexo(&["deposit", "list"]);
     assert_eq!(waiting["payments"].as_array().unwrap().len(), 2);
@@ -171,22 +161,10 @@ async fn unmatched_payments_wait_for_an_operator(backend: Backend) {
         let payment = payments.iter().find(|p| p["bank_id"] == bank_id).unwrap();
         payment["id"].as_str().unwrap().to_owned()
     };
-    let credit = [
-        "deposit",
-        "credit-payment",
-        &payment_id("A"),
-        "--account",
-        "lan@example.com",
-    ];
+    let credit = ["deposit", "credit-payment", &payment_id("A"), "--account", "lan@example.com"];
     let credited = gateway.nexo(&credit);
     assert_eq!(number(&credited.to_string(), "credited"), "9.99996");
-    gateway.nexo(&[
-        "deposit",
-        "refuse-payment",
-        &payment_id("B"),
-        "--note",
-        "sent back",
-    ]);
+    gateway.nexo(&["deposit", "refuse-payment", &payment_id("B"), "--note", "sent back"]);
     let approved = gateway.nexo(&["deposit", "approve", &second]);
     assert_eq!(number(&approved.to_string(), "credited"), "20.0");
     lan.get(&second_page).await.must_contain("20.000 USD");
@@ -195,9 +173,7 @@ async fn unmatched_payments_wait_for_an_operator(backend: Backend) {
     assert_eq!(late.json["reason"], "reference_used", "{}", late.text);
     // A top-up that the customer withdraws is no longer listed.
     let (third_page, _) = open(&mut lan, "5.00").await;
-    let withdrawn = lan
-        .submit(&third_page, &format!("{third_page}/withdraw"), &[])
-        .await;
+    let withdrawn = lan.submit(&third_page, &format!("{third_page}/withdraw"), &[]).await;
     assert_eq!(withdrawn.status, 303);
     let left = gateway.nexo(&["deposit", "list"]);
     assert_eq!(left["deposits"].as_array().unwrap().len(), 0);
@@ -222,10 +198,7 @@ async fn without_a_bank_top_ups_wait_for_an_operator_and_notifications_are_404()
 async fn a_low_balance_is_notified_by_webhook(backend: Backend) {
     let gateway = Gateway::start(
         backend,
-        &[
-            ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-            ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-        ],
+        &[("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")],
     );
     let receiver = Receiver::start();
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
@@ -263,9 +236,7 @@ async fn a_low_balance_is_notified_by_one_e_mail_with_the_balance(backend: Backe
         let mut visitor = Visitor::of(&gateway);
         assert_eq!(visitor.sign_in(email, PASSWORD).await.status, 303);
         let (wallet, set) = ("/dashboard/wallet", "/dashboard/wallet/low-balance");
-        let seen = visitor
-            .submit(wallet, set, &[("threshold", threshold)])
-            .await;
+        let seen = visitor.submit(wallet, set, &[("threshold", threshold)]).await;
         assert_eq!(seen.status, 303, "{}", seen.text);
         mailbox.wait_for(email, 1).await.text
     };

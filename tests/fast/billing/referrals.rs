@@ -56,11 +56,7 @@ async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
                 && cookie.contains("HttpOnly")
                 && cookie.contains("SameSite=Lax")
         });
-        assert!(
-            kept || page == "/auth/nowhere",
-            "{page}: {:?}",
-            seen.headers
-        );
+        assert!(kept || page == "/auth/nowhere", "{page}: {:?}", seen.headers);
     }
     // A member's page redirects to the sign-in page, which remembers the link.
     let mut visitor = Visitor::of(&gateway);
@@ -70,17 +66,10 @@ async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
     visitor.get(&sign_in).await;
     assert_eq!(visitor.cookies.get("nexo_ref"), Some(&code));
     let mut friend = Visitor::of(&gateway);
-    friend
-        .get(&format!("/vi?ref={}", code.to_uppercase()))
-        .await;
+    friend.get(&format!("/vi?ref={}", code.to_uppercase())).await;
     friend.get("/docs").await;
-    let fields = [
-        ("email", "friend@example.org"),
-        ("password", visitor::PASSWORD),
-    ];
-    let seen = friend
-        .submit("/auth/sign-up", "/auth/sign-up", &fields)
-        .await;
+    let fields = [("email", "friend@example.org"), ("password", visitor::PASSWORD)];
+    let seen = friend.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
     assert_eq!(seen.status, 303, "{}", seen.text);
     let key = friend.new_key("server").await;
     // Paid with the free credit of the sign-up: this also earns a tenth.
@@ -89,9 +78,7 @@ async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
     let page = lan.get(PAGE).await;
     page.must_contain("$0.0044").must_contain("f•••@e•••.org");
     assert!(!page.text.contains("friend@example.org"));
-    lan.get("/dashboard/referrals?lang=vi")
-        .await
-        .must_contain("Giới thiệu");
+    lan.get("/dashboard/referrals?lang=vi").await.must_contain("Giới thiệu");
     lan.get("/dashboard/referrals?lang=en").await;
 
     // Without a payout address the payout waits. An invalid address is refused with the reason.
@@ -108,8 +95,7 @@ async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
     ];
     let seen = lan.submit(PAGE, wallet, &typo).await;
     assert_eq!(seen.status, 400);
-    seen.must_contain("checksum")
-        .must_contain("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s");
+    seen.must_contain("checksum").must_contain("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6s");
     let right = [
         ("kind", "bank"),
         ("address", "970436 0123456789 NGUYEN THI LAN"),
@@ -129,22 +115,12 @@ async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
     assert_eq!(payout["wallet_address"], "970436 0123456789 NGUYEN THI LAN");
     let id = payout["id"].as_str().unwrap();
     gateway.nexo(&["payouts", "sent", id, "--reference", "FT1"]);
-    lan.get(PAGE)
-        .await
-        .must_contain(&month)
-        .must_contain("970436");
+    lan.get(PAGE).await.must_contain(&month).must_contain("970436");
 
     // A revocation reverses pending commissions, and later OTPs earn nothing.
     deliver(&gateway, &key, 3).await;
     lan.get(PAGE).await.must_contain("$0.0022");
-    let revoke = [
-        "referral",
-        "revoke",
-        "--account",
-        "friend@example.org",
-        "--reason",
-        "bots",
-    ];
+    let revoke = ["referral", "revoke", "--account", "friend@example.org", "--reason", "bots"];
     let revoked = gateway.nexo(&revoke);
     assert_eq!(number(&revoked.to_string(), "reversed"), "0.0022");
     deliver(&gateway, &key, 4).await;
@@ -169,23 +145,15 @@ async fn self_referrals_are_not_counted(backend: Backend) {
         again.get(&format!("/en?ref={code}")).await;
         assert_eq!(again.cookies.get("nexo_ref"), Some(&code));
         let fields = [("email", email), ("password", visitor::PASSWORD)];
-        let seen = again
-            .submit("/auth/sign-up", "/auth/sign-up", &fields)
-            .await;
+        let seen = again.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
         assert_eq!(seen.status, 303, "{}", seen.text);
     }
     // The account's own link is forgotten when its browser signs in.
     let mut browser = Visitor::of(&gateway);
     browser.get(&format!("/en?ref={code}")).await;
-    browser
-        .sign_in("lan.nguyen@gmail.com", visitor::PASSWORD)
-        .await;
+    browser.sign_in("lan.nguyen@gmail.com", visitor::PASSWORD).await;
     browser.get(PAGE).await;
-    assert!(
-        !browser.cookies.contains_key("nexo_ref"),
-        "{:?}",
-        browser.cookies
-    );
+    assert!(!browser.cookies.contains_key("nexo_ref"), "{:?}", browser.cookies);
     let none = gateway.nexo(&["referral", "list"]);
     assert_eq!(none["referrals"].as_array().unwrap().len(), 0);
     // An invalid code in the link does not prevent a sign-up.
@@ -195,9 +163,7 @@ async fn self_referrals_are_not_counted(backend: Backend) {
         assert_eq!(seen.status, 200, "{nonsense}");
     }
     let fields = [("email", "x@example.com"), ("password", visitor::PASSWORD)];
-    let seen = stranger
-        .submit("/auth/sign-up", "/auth/sign-up", &fields)
-        .await;
+    let seen = stranger.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
     assert_eq!(seen.status, 303, "{}", seen.text);
     gateway.audit();
 }

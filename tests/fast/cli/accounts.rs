@@ -9,13 +9,7 @@ use super::nexo::Nexo;
 #[per_database]
 fn an_account_is_opened_listed_and_closed(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
-    let created = nexo.json(&[
-        "account",
-        "create",
-        "--email",
-        "Ops@Example.com",
-        "--operator",
-    ]);
+    let created = nexo.json(&["account", "create", "--email", "Ops@Example.com", "--operator"]);
     assert_eq!(created["email"], "ops@example.com");
     assert_eq!(created.as_object().unwrap().len(), 2);
     nexo.account("shop@example.com");
@@ -29,10 +23,7 @@ fn an_account_is_opened_listed_and_closed(backend: Backend) {
     assert_eq!(accounts[0]["closed_at"], Value::Null);
 
     let stdout = nexo.succeed(&["account", "close", "--account", "OPS@example.com"]);
-    assert_eq!(
-        stdout,
-        "Closed account ops@example.com. Its keys no longer work.\n"
-    );
+    assert_eq!(stdout, "Closed account ops@example.com. Its keys no longer work.\n");
     let stdout = nexo.succeed(&["account", "close", "--account", "ops@example.com"]);
     assert_eq!(stdout, "Account ops@example.com was already closed.\n");
     let listed = nexo.json(&["account", "list"]);
@@ -84,19 +75,10 @@ fn closing_an_account_prints_the_amount_to_pay_out(backend: Backend) {
 fn account_commands_name_the_next_steps(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     let empty = nexo.succeed(&["account", "list"]);
-    assert_eq!(
-        empty,
-        "No accounts yet. Create one: nexo account create --email EMAIL\n"
-    );
+    assert_eq!(empty, "No accounts yet. Create one: nexo account create --email EMAIL\n");
     let stdout = nexo.succeed(&["account", "create", "--email", "a@example.com"]);
-    assert!(
-        stdout.contains("nexo key create --account a@example.com"),
-        "{stdout}"
-    );
-    assert!(
-        stdout.contains("nexo wallet credit --account a@example.com"),
-        "{stdout}"
-    );
+    assert!(stdout.contains("nexo key create --account a@example.com"), "{stdout}");
+    assert!(stdout.contains("nexo wallet credit --account a@example.com"), "{stdout}");
 }
 
 #[per_database]
@@ -112,24 +94,10 @@ fn an_unknown_account_is_named(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     for command in [
         &["account", "close", "--account", "no@example.com"][..],
-        &[
-            "key",
-            "create",
-            "--account",
-            "no@example.com",
-            "--name",
-            "n",
-        ],
+        &["key", "create", "--account", "no@example.com", "--name", "n"],
         &["key", "list", "--account", "no@example.com"],
         &["webhook", "list", "--account", "no@example.com"],
-        &[
-            "webhook",
-            "add",
-            "--account",
-            "no@example.com",
-            "--url",
-            "https://192.0.2.1/",
-        ],
+        &["webhook", "add", "--account", "no@example.com", "--url", "https://192.0.2.1/"],
         &[
             "wallet",
             "credit",
@@ -157,14 +125,7 @@ fn a_closed_account_accepts_no_changes(backend: Backend) {
     nexo.succeed(&["account", "close", "--account", "a@example.com"]);
     for command in [
         &["key", "create", "--account", "a@example.com", "--name", "n"][..],
-        &[
-            "webhook",
-            "add",
-            "--account",
-            "a@example.com",
-            "--url",
-            "https://192.0.2.1/",
-        ],
+        &["webhook", "add", "--account", "a@example.com", "--url", "https://192.0.2.1/"],
         &[
             "wallet",
             "credit",
@@ -188,16 +149,7 @@ fn a_closed_account_accepts_no_changes(backend: Backend) {
 #[per_database]
 fn a_password_is_stored_hashed_and_may_come_from_standard_input(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
-    let create = |email, password| {
-        [
-            "account",
-            "create",
-            "--email",
-            email,
-            "--password",
-            password,
-        ]
-    };
+    let create = |email, password| ["account", "create", "--email", email, "--password", password];
     nexo.succeed(&create("a@example.com", "correct horse"));
     let finished = nexo.run_with_input(&create("b@example.com", "-"), "battery staple\n");
     assert_eq!(finished.code, 0, "{finished:?}");
@@ -205,10 +157,7 @@ fn a_password_is_stored_hashed_and_may_come_from_standard_input(backend: Backend
         for email in ["a@example.com", "b@example.com"] {
             let account = store.accounts().by_email(email).await.unwrap().unwrap();
             let hash = account.password_hash.unwrap();
-            assert!(
-                hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-                "{hash}"
-            );
+            assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         }
     });
     let error = nexo.fail(1, &create("c@example.com", "123456789"));
@@ -226,25 +175,12 @@ fn guessable_passwords_are_refused_on_the_command_line() {
         ("nexoroute2026", "more than the name of the product"),
         ("vietfone2026", "more than the name of the product"),
     ] {
-        let create = [
-            "account",
-            "create",
-            "--email",
-            "lan.nguyen@vietfone.vn",
-            "--password",
-            password,
-        ];
+        let create =
+            ["account", "create", "--email", "lan.nguyen@vietfone.vn", "--password", password];
         let error = nexo.fail(1, &create);
         assert!(error.contains(reason), "{password}: {error}");
         assert!(!error.contains(password), "{error}");
-        let create = [
-            "account",
-            "create",
-            "--email",
-            "lan.nguyen@vietfone.vn",
-            "--password",
-            "-",
-        ];
+        let create = ["account", "create", "--email", "lan.nguyen@vietfone.vn", "--password", "-"];
         let finished = nexo.run_with_input(&create, &format!("{password}\n"));
         assert_eq!(finished.code, 1, "{finished:?}");
     }
@@ -262,10 +198,7 @@ fn guessable_passwords_are_refused_on_the_command_line() {
 fn an_invalid_e_mail_address_is_bad_usage() {
     let nexo = Nexo::without_database();
     let error = nexo.fail(2, &["account", "create", "--email", "ops"]);
-    assert!(
-        error.contains("not an e-mail address such as ops@example.com"),
-        "{error}"
-    );
+    assert!(error.contains("not an e-mail address such as ops@example.com"), "{error}");
     let error = nexo.fail(2, &["account", "create"]);
     assert!(error.contains("--email"), "{error}");
 }

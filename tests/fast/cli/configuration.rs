@@ -10,9 +10,7 @@ fn the_effective_configuration_is_printed_with_its_sources() {
     let text = nexo.succeed(&["config", "print"]);
     let line = |start: &str| {
         let found = text.lines().find(|line| line.starts_with(start));
-        found
-            .unwrap_or_else(|| panic!("{start} in {text}"))
-            .to_owned()
+        found.unwrap_or_else(|| panic!("{start} in {text}")).to_owned()
     };
     assert!(line("repeat = 1").ends_with("# nexo.toml:2"), "{text}");
     assert!(line("digit_gap_ms = 350").ends_with("# default"), "{text}");
@@ -31,10 +29,7 @@ fn the_effective_configuration_is_printed_with_its_sources() {
 fn a_valid_configuration_passes_the_check() {
     let nexo = Nexo::without_database();
     assert_eq!(nexo.succeed(&["config", "check"]), "ok\n");
-    assert_eq!(
-        nexo.json(&["config", "check"]),
-        serde_json::json!({ "ok": true })
-    );
+    assert_eq!(nexo.json(&["config", "check"]), serde_json::json!({ "ok": true }));
     nexo.write("other.toml", "[calls]\nlanguage = \"en\"\n");
     let json = nexo.json(&["config", "print", "--config", "other.toml"]);
     assert_eq!(json["calls"]["language"], "en");
@@ -63,14 +58,8 @@ fn unsafe_settings_are_warned_about_on_standard_error() {
             routes.starts_with("warning: no gateway is configured for vinaphone, "),
             "{routes}"
         );
-        assert!(
-            url.starts_with("warning: server.public_url uses http "),
-            "{url}"
-        );
-        assert!(
-            keys.starts_with("warning: gateway hn1 of carrier viettel "),
-            "{keys}"
-        );
+        assert!(url.starts_with("warning: server.public_url uses http "), "{url}");
+        assert!(keys.starts_with("warning: gateway hn1 of carrier viettel "), "{keys}");
     }
     nexo.set("NEXO_SERVER__PUBLIC_URL", "https://otp.example.com");
     let tls = r#"[{name="viettel",gateways=[{name="hn1",uri="sip:sbc.example.com;transport=tls",srtp=true}]}]"#;
@@ -126,24 +115,10 @@ fn bad_usage_is_one_line_and_exit_code_2() {
         (&["acount", "list"][..], "'account'"),
         (&["account"], "requires a subcommand"),
         (&["key", "create", "--name", "n"], "--account <EMAIL>"),
+        (&["wallet", "credit", "--sum", "1"], "unexpected argument '--sum'"),
+        (&["prompts", "render", "12", "--out", "x.wav"], "a code must be 4 to 8 ASCII digits"),
         (
-            &["wallet", "credit", "--sum", "1"],
-            "unexpected argument '--sum'",
-        ),
-        (
-            &["prompts", "render", "12", "--out", "x.wav"],
-            "a code must be 4 to 8 ASCII digits",
-        ),
-        (
-            &[
-                "prompts",
-                "render",
-                "1234",
-                "--language",
-                "fr",
-                "--out",
-                "x.wav",
-            ],
+            &["prompts", "render", "1234", "--language", "fr", "--out", "x.wav"],
             "possible values: vi, en",
         ),
         (&["sandbox"], "--listen <ADDR>"),
@@ -159,24 +134,11 @@ fn bad_usage_is_one_line_and_exit_code_2() {
 fn help_and_version_succeed() {
     let nexo = Nexo::without_database();
     let help = nexo.succeed(&["--help"]);
-    for command in [
-        "serve",
-        "demo",
-        "account",
-        "webhook",
-        "--config <FILE>",
-        "--json",
-    ] {
+    for command in ["serve", "demo", "account", "webhook", "--config <FILE>", "--json"] {
         assert!(help.contains(command), "{help}");
     }
-    assert!(
-        nexo.succeed(&["key", "create", "--help"])
-            .contains("--allow <CIDR>")
-    );
-    assert_eq!(
-        nexo.succeed(&["--version"]),
-        format!("nexo {}\n", env!("CARGO_PKG_VERSION"))
-    );
+    assert!(nexo.succeed(&["key", "create", "--help"]).contains("--allow <CIDR>"));
+    assert_eq!(nexo.succeed(&["--version"]), format!("nexo {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -201,14 +163,9 @@ fn the_manual_names_every_command_and_needs_no_configuration() {
     assert!(page.contains(".TH nexo 1"), "{page}");
     // Roff escapes hyphens.
     let plain = page.replace("\\-", "-");
-    for part in [
-        "nexo serve",
-        "nexo wallet credit",
-        "nexo backup",
-        "--amount",
-        "SIGHUP",
-        "RUST_LOG",
-    ] {
+    for part in
+        ["nexo serve", "nexo wallet credit", "nexo backup", "--amount", "SIGHUP", "RUST_LOG"]
+    {
         assert!(plain.contains(part), "{part} is not in {plain}");
     }
     assert_eq!(nexo.json(&["man"])["page"], page.as_str());

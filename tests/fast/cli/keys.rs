@@ -8,18 +8,7 @@ use harness::{Backend, per_database};
 use super::nexo::Nexo;
 
 fn create<'a>(extra: &[&'a str]) -> Vec<&'a str> {
-    [
-        &[
-            "key",
-            "create",
-            "--account",
-            "a@example.com",
-            "--name",
-            "shop",
-        ],
-        extra,
-    ]
-    .concat()
+    [&["key", "create", "--account", "a@example.com", "--name", "shop"], extra].concat()
 }
 
 #[per_database]
@@ -27,12 +16,7 @@ fn a_key_is_created_listed_and_revoked(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     nexo.account("b@example.com");
-    let created = nexo.json(&create(&[
-        "--allow",
-        "203.0.113.5",
-        "--allow",
-        "10.1.2.3/8",
-    ]));
+    let created = nexo.json(&create(&["--allow", "203.0.113.5", "--allow", "10.1.2.3/8"]));
     assert_eq!(created.as_object().unwrap().len(), 2);
     let key = ApiKey::parse(created["key"].as_str().unwrap()).unwrap();
     assert_eq!(key.mode(), KeyMode::Live);
@@ -50,23 +34,12 @@ fn a_key_is_created_listed_and_revoked(backend: Backend) {
 
     let id = created["id"].as_str().unwrap();
     let stdout = nexo.succeed(&["key", "revoke", id]);
-    assert!(
-        stdout.starts_with(&format!("Revoked key {id}.")),
-        "{stdout}"
-    );
+    assert!(stdout.starts_with(&format!("Revoked key {id}.")), "{stdout}");
     let again = nexo.succeed(&["key", "revoke", id]);
     assert_eq!(again, format!("Key {id} was already revoked.\n"));
     assert!(nexo.json(&["key", "list"])["keys"][0]["revoked_at"].is_string());
     nexo.with_store(async |store| {
-        assert!(
-            store
-                .accounts()
-                .key_by_hash(&key.hash())
-                .await
-                .unwrap()
-                .unwrap()
-                .revoked
-        );
+        assert!(store.accounts().key_by_hash(&key.hash()).await.unwrap().unwrap().revoked);
     });
 }
 
@@ -83,17 +56,9 @@ fn a_keys_plaintext_is_shown_once_and_never_stored(backend: Backend) {
     assert!(stdout.contains("It is shown only once"), "{stdout}");
     let listed = nexo.succeed(&["key", "list"]);
     assert!(!listed.contains(key.reveal()), "{listed}");
-    assert!(
-        listed.contains(&format!("sk_test_…{}", key.hint())),
-        "{listed}"
-    );
+    assert!(listed.contains(&format!("sk_test_…{}", key.hint())), "{listed}");
     nexo.with_store(async |store| {
-        let stored = store
-            .accounts()
-            .key_by_hash(&key.hash())
-            .await
-            .unwrap()
-            .unwrap();
+        let stored = store.accounts().key_by_hash(&key.hash()).await.unwrap().unwrap();
         assert!(stored.test && !stored.revoked);
     });
 }
@@ -127,10 +92,7 @@ fn an_unknown_key_is_not_revoked(backend: Backend) {
 #[test]
 fn a_bad_allowlist_entry_is_named() {
     let nexo = Nexo::without_database();
-    let error = nexo.fail(
-        2,
-        &create(&["--allow", "10.0.0.0/8", "--allow", "10.0.0.0/33"]),
-    );
+    let error = nexo.fail(2, &create(&["--allow", "10.0.0.0/8", "--allow", "10.0.0.0/33"]));
     assert!(
         error.contains(
             "\"10.0.0.0/33\" is neither an IP address nor a CIDR range such as 10.0.0.0/8"

@@ -33,11 +33,7 @@ pub struct Running {
 impl Nexo {
     /// The default configuration in an empty directory.
     pub fn without_database() -> Nexo {
-        Nexo {
-            dir: tempfile::tempdir().unwrap(),
-            variables: Vec::new(),
-            database: None,
-        }
+        Nexo { dir: tempfile::tempdir().unwrap(), variables: Vec::new(), database: None }
     }
 
     /// A migrated database in an empty directory.
@@ -121,11 +117,7 @@ impl Nexo {
     }
 
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Finished {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).unwrap();
         drop(stdin);
@@ -174,10 +166,7 @@ impl Nexo {
 impl Running {
     fn of(command: &mut Command) -> Running {
         let mut child = command.spawn().unwrap();
-        Running {
-            stdout: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        }
+        Running { stdout: BufReader::new(child.stdout.take().unwrap()), child }
     }
 
     /// The next line of its standard output.

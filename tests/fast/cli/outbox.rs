@@ -25,12 +25,7 @@ pub struct PendingAttempt {
 pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
     let node = NodeEpoch {
         node: Arc::from("test"),
-        epoch: store
-            .cluster()
-            .start_node(NodeStart::exclusive("test", 1))
-            .await
-            .unwrap()
-            .epoch,
+        epoch: store.cluster().start_node(NodeStart::exclusive("test", 1)).await.unwrap().epoch,
     };
     let plan = CarrierPlan::vietnam();
     let phone = Phone::parse("+84981234567", &plan).unwrap();
@@ -50,11 +45,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         idempotent: None,
     };
     let mut cache = WalletCache::default();
-    let committed = store
-        .ledger()
-        .commit(&mut cache, &node, &[debit], &[])
-        .await
-        .unwrap();
+    let committed = store.ledger().commit(&mut cache, &node, &[debit], &[]).await.unwrap();
     let [DebitOutcome::Posted { parts, .. }] = committed.debits[..] else {
         panic!("{committed:?}");
     };
@@ -85,19 +76,8 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         trace: None,
         releases_key: None,
     };
-    store
-        .ledger()
-        .commit(&mut cache, &node, &[], &[settlement])
-        .await
-        .unwrap();
-    let attempts = store
-        .webhooks()
-        .delivery_attempts(delivery_id)
-        .await
-        .unwrap();
+    store.ledger().commit(&mut cache, &node, &[], &[settlement]).await.unwrap();
+    let attempts = store.webhooks().delivery_attempts(delivery_id).await.unwrap();
     assert_eq!(attempts.len(), 1);
-    PendingAttempt {
-        id: attempts[0].id,
-        body: event.body(),
-    }
+    PendingAttempt { id: attempts[0].id, body: event.body() }
 }

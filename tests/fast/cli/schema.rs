@@ -20,10 +20,7 @@ fn migrations_go_up_and_down_and_are_listed(backend: Backend) {
     assert!(text.contains("missing"), "{text}");
     assert!(text.contains("nexo migrate up"), "{text}");
     let error = nexo.fail(1, &["account", "list"]);
-    assert!(
-        error.contains("lacks 1 migrations: run nexo migrate up"),
-        "{error}"
-    );
+    assert!(error.contains("lacks 1 migrations: run nexo migrate up"), "{error}");
 
     let up = nexo.json(&["migrate", "up"]);
     assert_eq!(up["applied"], serde_json::json!([last]));
@@ -34,10 +31,7 @@ fn migrations_go_up_and_down_and_are_listed(backend: Backend) {
 fn all_migrations_can_be_reverted_and_applied_again(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
-    let steps = nexo.json(&["migrate", "status"])["migrations"]
-        .as_array()
-        .unwrap()
-        .len();
+    let steps = nexo.json(&["migrate", "status"])["migrations"].as_array().unwrap().len();
     let stdout = nexo.succeed(&["migrate", "down", "--steps", &steps.to_string()]);
     assert!(stdout.contains("without the data"), "{stdout}");
     nexo.succeed(&["migrate", "up"]);
@@ -150,10 +144,7 @@ fn a_server_that_does_not_answer_is_reported() {
     let error = nexo.fail(1, &["migrate", "up"]);
     let start = format!("error: the database server at 127.0.0.1:{port} does not answer: ");
     assert!(error.starts_with(&start), "{error}");
-    assert!(
-        error.ends_with("; start it, or set database.url to another database"),
-        "{error}"
-    );
+    assert!(error.ends_with("; start it, or set database.url to another database"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
 }
 
@@ -187,8 +178,5 @@ fn the_audit_detects_a_forged_balance(backend: Backend) {
     assert_eq!(found["ok"], false);
     assert!(finished.error().contains("broken: "), "{finished:?}");
     let finished = nexo.run(&["audit"]);
-    assert!(
-        finished.code == 1 && finished.stdout.contains("BROKEN"),
-        "{finished:?}"
-    );
+    assert!(finished.code == 1 && finished.stdout.contains("BROKEN"), "{finished:?}");
 }

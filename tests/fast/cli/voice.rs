@@ -11,15 +11,7 @@ use super::nexo::Nexo;
 fn a_code_is_rendered_as_a_wav_file() {
     let nexo = Nexo::without_database();
     let render = |language: &str, out: &str| {
-        let arguments = [
-            "prompts",
-            "render",
-            "482917",
-            "--language",
-            language,
-            "--out",
-            out,
-        ];
+        let arguments = ["prompts", "render", "482917", "--language", language, "--out", out];
         let json = nexo.json(&arguments);
         assert_eq!(json["file"], out);
         let wav = std::fs::read(nexo.dir().join(out)).unwrap();
@@ -33,10 +25,7 @@ fn a_code_is_rendered_as_a_wav_file() {
     };
     assert_ne!(render("vi", "vi.wav"), render("en", "en.wav"));
     let error = nexo.fail(1, &["prompts", "render", "482917", "--out", "no/where.wav"]);
-    assert!(
-        error.starts_with("error: cannot write no/where.wav: "),
-        "{error}"
-    );
+    assert!(error.starts_with("error: cannot write no/where.wav: "), "{error}");
     assert!(!error.contains("482917"), "{error}");
 }
 
@@ -48,9 +37,7 @@ fn the_sandbox_prints_its_address_answers_sip_and_exits_cleanly() {
     let address: SocketAddr = first["listen"].as_str().unwrap().parse().unwrap();
 
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let local = socket.local_addr().unwrap();
     let invite = busy_invite(local, address);
     socket.send_to(invite.as_bytes(), address).unwrap();
@@ -115,23 +102,12 @@ fn a_test_call_shows_its_ladder_and_needs_no_database() {
     nexo.set("NEXO_SIP__RTP_PORTS", "0");
     nexo.set("NEXO_CALLS__REPEAT", "1");
     let call = nexo.json(&["call", "+84981234567", "482917"]);
-    assert_eq!(
-        (&call["status"], &call["error_code"]),
-        (&"delivered".into(), &Value::Null)
-    );
-    assert_eq!(
-        (&call["carrier"], &call["gateway"]),
-        (&"viettel".into(), &"sandbox".into())
-    );
+    assert_eq!((&call["status"], &call["error_code"]), (&"delivered".into(), &Value::Null));
+    assert_eq!((&call["carrier"], &call["gateway"]), (&"viettel".into(), &"sandbox".into()));
     let ladder = call["ladder"].as_array().unwrap();
     let steps: Vec<(&str, &str)> = ladder
         .iter()
-        .map(|rung| {
-            (
-                rung["direction"].as_str().unwrap(),
-                rung["message"].as_str().unwrap(),
-            )
-        })
+        .map(|rung| (rung["direction"].as_str().unwrap(), rung["message"].as_str().unwrap()))
         .collect();
     assert_eq!(
         steps,
@@ -148,10 +124,7 @@ fn a_test_call_shows_its_ladder_and_needs_no_database() {
     assert!(!call.to_string().contains("482917"));
     assert!(!nexo.dir().join("data").exists(), "a database was created");
 
-    let output = nexo
-        .command(&["call", "+84981234590", "4829"])
-        .output()
-        .unwrap();
+    let output = nexo.command(&["call", "+84981234590", "4829"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("<--  486 Busy Here (INVITE)"), "{text}");
@@ -175,14 +148,8 @@ fn a_test_call_without_an_answer_prints_the_connection_error() {
     let output = nexo.command(&call).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        text.contains("  the connection failed: Connection refused"),
-        "{text}"
-    );
-    let output = nexo
-        .command(&["--json", "call", call[1], call[2]])
-        .output()
-        .unwrap();
+    assert!(text.contains("  the connection failed: Connection refused"), "{text}");
+    let output = nexo.command(&["--json", "call", call[1], call[2]]).output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let unanswered = &answer["unanswered"][0];
     assert_eq!(unanswered["place"], format!("tcp:{address}"), "{answer}");
@@ -194,19 +161,11 @@ fn a_test_call_without_an_answer_prints_the_connection_error() {
 fn a_test_call_that_cannot_be_placed_reports_the_reason() {
     let nexo = Nexo::without_database();
     for (code, arguments, error) in [
-        (
-            2,
-            &["call", "0981234567", "4829"][..],
-            "a phone number starts with +84",
-        ),
+        (2, &["call", "0981234567", "4829"][..], "a phone number starts with +84"),
         (2, &["call", "+84981234567", "48"], "4 to 8 ASCII digits"),
         (2, &["demo", "0981234567"], "a phone number starts with +84"),
         (2, &["demo", "+84981234567", "48"], "4 to 8 ASCII digits"),
-        (
-            1,
-            &["call", "+84981234567", "4829", "--carrier", "x"],
-            "available: viettel,",
-        ),
+        (1, &["call", "+84981234567", "4829", "--carrier", "x"], "available: viettel,"),
         (
             1,
             &["call", "+84981234567", "4829", "--gateway", "x"],
@@ -226,15 +185,7 @@ pub(crate) fn record(file: &std::path::Path, hertz: f32) {
     let mut wav = b"RIFF".to_vec();
     wav.extend((36 + bytes).to_le_bytes());
     wav.extend(b"WAVEfmt ");
-    for (wide, value) in [
-        (4, 16),
-        (2, 1),
-        (2, 1),
-        (4, RATE),
-        (4, RATE * 2),
-        (2, 2),
-        (2, 16),
-    ] {
+    for (wide, value) in [(4, 16), (2, 1), (2, 1), (4, RATE), (4, RATE * 2), (2, 2), (2, 16)] {
         wav.extend(&value.to_le_bytes()[..wide]);
     }
     wav.extend(b"data");
@@ -316,10 +267,7 @@ fn imported_recordings_replace_the_built_in_voice() {
     }
     let error = nexo.fail(1, &["serve"]);
     assert!(!nexo.dir().join("data").exists(), "a database was created");
-    assert!(
-        error.contains("calls.voice_dir: voice holds no recordings"),
-        "{error}"
-    );
+    assert!(error.contains("calls.voice_dir: voice holds no recordings"), "{error}");
 
     let folder = nexo.dir().join("studio/vi");
     std::fs::create_dir_all(&folder).unwrap();
@@ -327,20 +275,9 @@ fn imported_recordings_replace_the_built_in_voice() {
         record(&folder.join(format!("{name}.wav")), prompt_tone(&name));
     }
     let json = nexo.json(&["prompts", "import", "studio"]);
-    assert_eq!(
-        json["imported"],
-        serde_json::json!([{ "language": "vi", "files": 24 }])
-    );
+    assert_eq!(json["imported"], serde_json::json!([{ "language": "vi", "files": 24 }]));
     nexo.succeed(&["config", "check"]);
-    nexo.succeed(&[
-        "prompts",
-        "render",
-        "40872",
-        "--language",
-        "vi",
-        "--out",
-        "x.wav",
-    ]);
+    nexo.succeed(&["prompts", "render", "40872", "--language", "vi", "--out", "x.wav"]);
     let wav = std::fs::read(nexo.dir().join("x.wav")).unwrap();
     let expected = [
         "greeting", "4", "0", "8", "7", "2", "again", "slow-4", "slow-0", "slow-8", "slow-7",
@@ -351,15 +288,7 @@ fn imported_recordings_replace_the_built_in_voice() {
     std::fs::remove_file(folder.join("6.wav")).unwrap();
     let error = nexo.fail(1, &["prompts", "import", "studio"]);
     assert!(error.contains("studio/vi/6.wav is missing"), "{error}");
-    nexo.succeed(&[
-        "prompts",
-        "render",
-        "40872",
-        "--language",
-        "vi",
-        "--out",
-        "y.wav",
-    ]);
+    nexo.succeed(&["prompts", "render", "40872", "--language", "vi", "--out", "y.wav"]);
     assert_eq!(std::fs::read(nexo.dir().join("y.wav")).unwrap(), wav);
 }
 
@@ -380,15 +309,9 @@ fn a_call_plays_the_recordings() {
     let result = nexo.json(&["demo", "+84981234567", "482917"]);
     assert_eq!(result["ok"], true, "{result}");
     assert_eq!(result["digits_heard"], "482917", "{result}");
-    assert_eq!(
-        result["webhook"]["body"]["type"], "otp.delivered",
-        "{result}"
-    );
+    assert_eq!(result["webhook"]["body"]["type"], "otp.delivered", "{result}");
     let steps = result["timeline"].as_array().unwrap();
-    assert_eq!(
-        steps[0]["what"], "the carrier receives the INVITE",
-        "{result}"
-    );
+    assert_eq!(steps[0]["what"], "the carrier receives the INVITE", "{result}");
     assert!(nexo.dir().join("demo-call.wav").exists());
 }
 

@@ -65,10 +65,7 @@ fn an_amount_above_the_maximum_is_bad_usage(backend: Backend) {
     nexo.account("a@example.com");
     nexo.succeed(&credit("balance", "9000000000", "a"));
     let error = nexo.fail(2, &credit("balance", "9000000001", "b"));
-    assert!(
-        error.contains("larger than 9,000,000,000 dollars"),
-        "{error}"
-    );
+    assert!(error.contains("larger than 9,000,000,000 dollars"), "{error}");
 }
 
 #[test]
@@ -85,10 +82,7 @@ fn a_bad_amount_bucket_or_reference_is_bad_usage() {
         assert!(error.contains(message), "{error}");
     }
     let error = nexo.fail(2, &credit("cash", "1", "r"));
-    assert!(
-        error.contains("possible values: balance, bonus, free"),
-        "{error}"
-    );
+    assert!(error.contains("possible values: balance, bonus, free"), "{error}");
     let error = nexo.fail(2, &credit("balance", "1", "a b"));
     assert!(error.contains("1 to 128 ASCII characters"), "{error}");
 }

@@ -43,10 +43,7 @@ fn an_endpoint_is_added_and_listed_and_its_secret_shown_once(backend: Backend) {
     let added = nexo.json(&add("a@example.com", "https://1.1.1.1/hooks"));
     assert_eq!(added.as_object().unwrap().len(), 2);
     let secret = added["secret"].as_str().unwrap();
-    assert!(
-        secret.starts_with("whsec_") && secret.len() == 6 + 32,
-        "{secret}"
-    );
+    assert!(secret.starts_with("whsec_") && secret.len() == 6 + 32, "{secret}");
 
     let listed = nexo.json(&["webhook", "list"]);
     let endpoint = &listed["webhooks"][0];
@@ -57,10 +54,7 @@ fn an_endpoint_is_added_and_listed_and_its_secret_shown_once(backend: Backend) {
     let text = nexo.succeed(&["webhook", "list", "--account", "a@example.com"]);
     assert!(text.contains("https://1.1.1.1/hooks"), "{text}");
     let stdout = nexo.succeed(&add("a@example.com", "https://1.1.1.1/more"));
-    assert!(
-        stdout.contains("whsec_") && stdout.contains("shown only once"),
-        "{stdout}"
-    );
+    assert!(stdout.contains("whsec_") && stdout.contains("shown only once"), "{stdout}");
 }
 
 #[per_database]
@@ -81,28 +75,16 @@ fn only_https_urls_on_public_addresses_are_accepted(backend: Backend) {
     let nexo = &Nexo::migrated(backend);
     nexo.account("a@example.com");
     for (url, message) in [
-        (
-            "http://1.1.1.1/",
-            "the URL must be https (webhooks.allow_http",
-        ),
+        ("http://1.1.1.1/", "the URL must be https (webhooks.allow_http"),
         ("hooks", "the URL is not absolute"),
-        (
-            "https://127.0.0.1/",
-            "not on a public address (webhooks.allow_private",
-        ),
+        ("https://127.0.0.1/", "not on a public address (webhooks.allow_private"),
         ("https://[::ffff:10.0.0.1]/", "not on a public address"),
         ("https://169.254.169.254/", "not on a public address"),
         ("https://localhost/", "not on a public address"),
-        (
-            "https://user:pw@1.1.1.1/",
-            "carries a user name or password",
-        ),
+        ("https://user:pw@1.1.1.1/", "carries a user name or password"),
     ] {
         let error = nexo.fail(1, &add("a@example.com", url));
-        assert!(
-            error.starts_with(&format!("error: {url} is not")),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("error: {url} is not")), "{error}");
         assert!(error.contains(message), "{error}");
     }
     assert_eq!(nexo.json(&["webhook", "list"]), json!({ "webhooks": [] }));
@@ -189,10 +171,7 @@ fn a_replay_that_the_receiver_rejects_is_a_failure(backend: Backend) {
     let (code, answer, stderr) = run_with_open_targets(nexo, &replay);
     received.join().unwrap();
     assert_eq!((code, &answer["status_code"]), (1, &json!(500)));
-    assert_eq!(
-        stderr,
-        "error: the receiver did not accept it: answered 500\n"
-    );
+    assert_eq!(stderr, "error: the receiver did not accept it: answered 500\n");
 
     // The receiver has stopped: the connection is refused.
     let (code, answer, stderr) = run_with_open_targets(nexo, &replay);
@@ -238,9 +217,6 @@ fn a_replay_beside_a_running_gateway_is_sent_once(backend: Backend) {
     nexo.with_store(async |store| {
         let id = answer["attempt_id"].as_str().unwrap().parse().unwrap();
         let stored = store.webhooks().attempt(id).await.unwrap().unwrap();
-        assert_eq!(
-            (stored.status.as_str(), stored.status_code),
-            ("delivered", Some(200))
-        );
+        assert_eq!((stored.status.as_str(), stored.status_code), ("delivered", Some(200)));
     });
 }

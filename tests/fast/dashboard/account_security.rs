@@ -33,14 +33,7 @@ fn with_mail(backend: Backend, settings: &[(&str, &str)]) -> (Mailbox, Gateway) 
 
 /// Creates an account and signs in.
 async fn signed_in(gateway: &Gateway, email: &str) -> Visitor {
-    gateway.nexo(&[
-        "account",
-        "create",
-        "--email",
-        email,
-        "--password",
-        PASSWORD,
-    ]);
+    gateway.nexo(&["account", "create", "--email", email, "--password", PASSWORD]);
     let mut visitor = Visitor::of(gateway);
     assert_eq!(visitor.sign_in(email, PASSWORD).await.status, 303);
     visitor
@@ -48,16 +41,12 @@ async fn signed_in(gateway: &Gateway, email: &str) -> Visitor {
 
 async fn change_email(visitor: &mut Visitor, email: &str, password: &str) -> PageResponse {
     let fields = [("email", email), ("confirm", password)];
-    visitor
-        .submit(SETTINGS, "/dashboard/settings/email", &fields)
-        .await
+    visitor.submit(SETTINGS, "/dashboard/settings/email", &fields).await
 }
 
 async fn confirm(visitor: &mut Visitor, token: &str) -> PageResponse {
     let page = format!("{CONFIRM}{token}");
-    visitor
-        .submit(&page, "/auth/confirm-email", &[("token", token)])
-        .await
+    visitor.submit(&page, "/auth/confirm-email", &[("token", token)]).await
 }
 
 /// Resets the password by a new link and returns the response. The mailbox must not have reset links yet.
@@ -85,10 +74,7 @@ async fn a_new_e_mail_address_is_confirmed_before_it_takes_effect(backend: Backe
     there.submit(path, path, &[("email", OLD)]).await;
     let reset_token = token(&mailbox.wait_for(OLD, 1).await, RESET);
 
-    assert_eq!(
-        change_email(&mut here, NEW, "wrong password").await.status,
-        400
-    );
+    assert_eq!(change_email(&mut here, NEW, "wrong password").await.status, 400);
     let sent = change_email(&mut here, NEW, PASSWORD).await;
     assert_eq!(sent.location(), "/dashboard/settings?sent=1");
     here.get(SETTINGS)
@@ -100,19 +86,14 @@ async fn a_new_e_mail_address_is_confirmed_before_it_takes_effect(backend: Backe
     assert!(!notice.text.contains(CONFIRM), "{notice:?}");
     let confirm_token = token(&mailbox.wait_for(NEW, 1).await, CONFIRM);
     // Nothing has changed, also after the link was fetched.
-    here.get(&format!("{CONFIRM}{confirm_token}"))
-        .await
-        .must_contain(NEW);
+    here.get(&format!("{CONFIRM}{confirm_token}")).await.must_contain(NEW);
     assert_eq!(there.get("/dashboard").await.status, 200);
     let mut other = Visitor::of(&gateway);
     assert_eq!(other.sign_in(NEW, PASSWORD).await.status, 400);
     assert_eq!(other.sign_in(OLD, PASSWORD).await.status, 303);
 
     let done = confirm(&mut here, &confirm_token).await;
-    assert_eq!(
-        (done.status, done.location()),
-        (303, "/dashboard/settings?saved=1")
-    );
+    assert_eq!((done.status, done.location()), (303, "/dashboard/settings?saved=1"));
     assert_eq!(here.get("/dashboard").await.status, 200);
     for visitor in [&mut there, &mut other] {
         assert_eq!(visitor.get("/dashboard").await.status, 303);
@@ -135,8 +116,7 @@ async fn a_change_of_address_ends_with_a_new_password_and_can_be_cancelled() {
     let mut lan = signed_in(&gateway, OLD).await;
     change_email(&mut lan, NEW, PASSWORD).await;
     let cancelled = token(&mailbox.wait_for(NEW, 1).await, CONFIRM);
-    lan.submit(SETTINGS, "/dashboard/settings/email/cancel", &[])
-        .await;
+    lan.submit(SETTINGS, "/dashboard/settings/email/cancel", &[]).await;
     change_email(&mut lan, NEW, PASSWORD).await;
     let ended = token(&mailbox.wait_for(NEW, 2).await, CONFIRM);
     let fields = [("present", PASSWORD), ("new", "another password")];
@@ -218,18 +198,13 @@ async fn after_a_password_reset_the_owner_reviews_keys_and_endpoints(backend: Ba
         let added = gateway.add_webhook(OLD, url);
         added["id"].as_str().unwrap().to_owned()
     };
-    let (bad, good) = (
-        endpoint("http://127.0.0.1:1/thief"),
-        endpoint("http://127.0.0.1:1/server"),
-    );
+    let (bad, good) = (endpoint("http://127.0.0.1:1/thief"), endpoint("http://127.0.0.1:1/server"));
     let mut owner = Visitor::of(&gateway);
     let seen = reset(&mailbox, &mut owner, OLD, "brand new password").await;
     assert_eq!((seen.status, seen.location()), (303, "/auth/sign-in"));
     let notice = until("the notice", TIMEOUT, async || {
         let emails = mailbox.emails();
-        emails
-            .into_iter()
-            .find(|email| email.text.contains("The password of"))
+        emails.into_iter().find(|email| email.text.contains("The password of"))
     });
     assert_eq!(notice.await.to, OLD);
     let seen = owner.sign_in(OLD, "brand new password").await;
@@ -277,21 +252,14 @@ async fn a_new_payout_method_needs_the_password_and_is_notified() {
     let (page, path) = ("/dashboard/referrals", "/dashboard/referrals/wallet");
     let address = "970436 0123456789 NGUYEN THI LAN";
     for (password, status) in [("", 400), ("wrong password", 400), (PASSWORD, 303)] {
-        let fields = [
-            ("kind", "bank"),
-            ("address", address),
-            ("password", password),
-        ];
+        let fields = [("kind", "bank"), ("address", address), ("password", password)];
         let seen = lan.submit(page, path, &fields).await;
         assert_eq!(seen.status, status, "{password}: {}", seen.text);
         let stored = lan.get(page).await.text.contains(address);
         assert_eq!(stored, status == 303, "{password}");
     }
     let notice = mailbox.wait_for(OLD, 1).await;
-    assert!(
-        notice.text.contains("Bank account") && notice.text.contains("6789"),
-        "{notice:?}"
-    );
+    assert!(notice.text.contains("Bank account") && notice.text.contains("6789"), "{notice:?}");
     assert!(!notice.text.contains("0123456789"), "{notice:?}");
 }
 
@@ -303,13 +271,9 @@ async fn an_operator_sets_up_a_required_second_factor_before_anything_else(backe
     gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
     let mut operator = Visitor::of(&gateway);
     operator.sign_in(OLD, PASSWORD).await;
-    for path in [
-        "/dashboard",
-        "/dashboard/operators/accounts",
-        "/dashboard/api-keys",
-        SETTINGS,
-        REVIEW,
-    ] {
+    for path in
+        ["/dashboard", "/dashboard/operators/accounts", "/dashboard/api-keys", SETTINGS, REVIEW]
+    {
         let seen = operator.get(path).await;
         assert_eq!((seen.status, seen.location()), (303, FACTOR), "{path}");
     }

@@ -13,15 +13,11 @@ async fn a_sign_up_works_once_and_grants_free_otps(backend: Backend) {
     let gateway = Gateway::start(backend, &DEFAULTS);
     let mut lan = Visitor::signed_up(&gateway, "Lan@Example.com").await;
     let overview = lan.get("/dashboard").await;
-    overview
-        .must_contain("$0.110")
-        .must_contain("enough for 5 OTPs");
+    overview.must_contain("$0.110").must_contain("enough for 5 OTPs");
     overview.must_contain("lan@example.com");
     let mut again = Visitor::of(&gateway);
     let fields = [("email", "lan@example.com"), ("password", PASSWORD)];
-    let taken = again
-        .submit("/auth/sign-up", "/auth/sign-up", &fields)
-        .await;
+    let taken = again.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
     assert_eq!(taken.status, 400);
     assert!(!again.cookies.contains_key("nexo_session"));
     for (email, password, expected) in [
@@ -30,9 +26,7 @@ async fn a_sign_up_works_once_and_grants_free_otps(backend: Backend) {
         ("y@example.com", "aaaaaaaaaaaa", "too easy to guess"),
     ] {
         let fields = [("email", email), ("password", password)];
-        let seen = again
-            .submit("/auth/sign-up", "/auth/sign-up", &fields)
-            .await;
+        let seen = again.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
         assert_eq!(seen.status, 400);
         seen.must_contain(expected);
     }
@@ -53,9 +47,7 @@ async fn with_e_mail_a_sign_up_is_confirmed_and_does_not_reveal_existing_account
     let mut seen = Vec::new();
     for email in ["old@example.com", "new@example.com"] {
         let fields = [("email", email), ("password", PASSWORD)];
-        let page = visitor
-            .submit("/auth/sign-up", "/auth/sign-up", &fields)
-            .await;
+        let page = visitor.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
         assert_eq!(page.status, 200, "{}", page.text);
         page.must_contain(email).must_contain("Check your e-mail");
         seen.push(page.text.replace(email, ""));
@@ -72,13 +64,7 @@ async fn with_e_mail_a_sign_up_is_confirmed_and_does_not_reveal_existing_account
     for _ in 0..2 {
         visitor.get(&link).await.must_contain("new@example.com");
     }
-    assert_eq!(
-        gateway.nexo(&["account", "list"])["accounts"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
+    assert_eq!(gateway.nexo(&["account", "list"])["accounts"].as_array().unwrap().len(), 2);
     let token = link.split_once('=').unwrap().1.to_owned();
     let fields = [("token", token.as_str())];
     let opened = visitor.submit(&link, "/auth/confirm", &fields).await;
@@ -88,10 +74,7 @@ async fn with_e_mail_a_sign_up_is_confirmed_and_does_not_reveal_existing_account
     let mut late = Visitor::of(&gateway);
     assert_eq!(late.get(&link).await.status, 410);
     let page = "/auth/sign-in";
-    assert_eq!(
-        late.submit(page, "/auth/confirm", &fields).await.status,
-        410
-    );
+    assert_eq!(late.submit(page, "/auth/confirm", &fields).await.status, 410);
     assert_eq!(late.sign_in("new@example.com", PASSWORD).await.status, 303);
     assert_eq!(mailbox.emails().len(), 2);
 
@@ -115,17 +98,11 @@ async fn each_sign_in_starts_a_new_session_and_sign_out_ends_it(backend: Backend
     let unknown = second.sign_in("b@example.com", "wrong password").await;
     assert_eq!((wrong.status, unknown.status), (400, 400));
     let without = |text: &str, email: &str| text.replace(email, "");
-    assert_eq!(
-        without(&wrong.text, "a@example.com"),
-        without(&unknown.text, "b@example.com")
-    );
+    assert_eq!(without(&wrong.text, "a@example.com"), without(&unknown.text, "b@example.com"));
     let response = second.sign_in("A@example.com", PASSWORD).await;
     assert_eq!(response.status, 303, "{}", response.text);
     let cookie = response.header("set-cookie");
-    assert!(
-        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
-        "{cookie}"
-    );
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
     let token = second.cookies["nexo_session"].clone();
     assert_ne!(token, first.cookies["nexo_session"]);
 
@@ -142,9 +119,7 @@ async fn each_sign_in_starts_a_new_session_and_sign_out_ends_it(backend: Backend
 
     let mut third = Visitor::of(&gateway);
     third.sign_in("a@example.com", PASSWORD).await;
-    first
-        .submit("/dashboard", "/auth/sign-out-everywhere", &[])
-        .await;
+    first.submit("/dashboard", "/auth/sign-out-everywhere", &[]).await;
     for visitor in [&mut first, &mut third] {
         assert_eq!(visitor.get("/dashboard").await.status, 303);
     }
@@ -157,9 +132,7 @@ async fn an_account_created_by_command_can_sign_in_until_it_is_closed() {
     gateway.nexo(&[&create[..], &["--password", PASSWORD, "--operator"]].concat());
     let mut ops = Visitor::of(&gateway);
     assert_eq!(ops.sign_in("ops@example.com", PASSWORD).await.status, 303);
-    ops.get("/dashboard")
-        .await
-        .must_contain("/dashboard/operators/accounts");
+    ops.get("/dashboard").await.must_contain("/dashboard/operators/accounts");
     gateway.nexo(&["account", "close", "--account", "ops@example.com"]);
     assert_eq!(ops.get("/dashboard").await.status, 303);
     assert_eq!(ops.sign_in("ops@example.com", PASSWORD).await.status, 400);
@@ -180,13 +153,7 @@ async fn a_changed_password_ends_the_other_sessions() {
     assert_eq!(here.get("/dashboard").await.status, 200);
     assert_eq!(there.get("/dashboard").await.status, 303);
     assert_eq!(there.sign_in("a@example.com", PASSWORD).await.status, 400);
-    assert_eq!(
-        there
-            .sign_in("a@example.com", "another password")
-            .await
-            .status,
-        303
-    );
+    assert_eq!(there.sign_in("a@example.com", "another password").await.status, 303);
 }
 
 #[per_database]
@@ -195,16 +162,9 @@ async fn a_forgotten_password_is_reset_by_a_link_that_works_once(backend: Backen
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     let mut visitor = Visitor::of(&gateway);
     let form = |email| [("email", email)];
-    let known = visitor
-        .submit("/auth/reset", "/auth/reset", &form("a@example.com"))
-        .await;
-    let unknown = visitor
-        .submit("/auth/reset", "/auth/reset", &form("z@example.com"))
-        .await;
-    assert_eq!(
-        known.text.replace("a@example.com", ""),
-        unknown.text.replace("z@example.com", "")
-    );
+    let known = visitor.submit("/auth/reset", "/auth/reset", &form("a@example.com")).await;
+    let unknown = visitor.submit("/auth/reset", "/auth/reset", &form("z@example.com")).await;
+    assert_eq!(known.text.replace("a@example.com", ""), unknown.text.replace("z@example.com", ""));
     let deadline = Instant::now() + Duration::from_secs(10);
     let link = loop {
         let log = gateway.log();
@@ -216,27 +176,13 @@ async fn a_forgotten_password_is_reset_by_a_link_that_works_once(backend: Backen
     };
     assert!(!gateway.log().contains("z@example.com"));
     let token = link.split_once('=').unwrap().1.to_owned();
-    let fields = [
-        ("token", token.as_str()),
-        ("password", "brand new password"),
-    ];
+    let fields = [("token", token.as_str()), ("password", "brand new password")];
     let set = visitor.submit(&link, "/auth/new-password", &fields).await;
-    assert_eq!(
-        (set.status, set.location()),
-        (303, "/auth/sign-in"),
-        "{}",
-        set.text
-    );
+    assert_eq!((set.status, set.location()), (303, "/auth/sign-in"), "{}", set.text);
     assert_eq!(visitor.get(&link).await.status, 410);
     assert_eq!(lan.get("/dashboard").await.status, 303);
     assert_eq!(visitor.sign_in("a@example.com", PASSWORD).await.status, 400);
-    assert_eq!(
-        visitor
-            .sign_in("a@example.com", "brand new password")
-            .await
-            .status,
-        303
-    );
+    assert_eq!(visitor.sign_in("a@example.com", "brand new password").await.status, 303);
 }
 
 /// The relative difference between the lower quartiles of the times for known and unknown addresses.
@@ -271,11 +217,8 @@ async fn a_sign_in_takes_as_much_and_as_long_for_an_unknown_address() {
             let pair = if n % 2 == 0 { pair } else { [pair[1], pair[0]] };
             for (index, email) in pair {
                 visitor.headers = vec![("X-Forwarded-For".into(), format!("198.51.{round}.{n}"))];
-                let fields = [
-                    ("email", email),
-                    ("password", "wrong password"),
-                    ("form_token", &token),
-                ];
+                let fields =
+                    [("email", email), ("password", "wrong password"), ("form_token", &token)];
                 let (started, before) = (Instant::now(), gateway.cpu());
                 let seen = visitor.post("/auth/sign-in", &fields).await;
                 waited[index].push(started.elapsed());

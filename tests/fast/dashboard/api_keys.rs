@@ -11,13 +11,7 @@ const PAGE: &str = "/dashboard/api-keys";
 
 async fn get_balance(gateway: &Gateway, key: &str, from: &str) -> Answer {
     let url = format!("{}/api/v1/balance", gateway.url);
-    answer(
-        client()
-            .get(url)
-            .bearer_auth(key)
-            .header("X-Forwarded-For", from),
-    )
-    .await
+    answer(client().get(url).bearer_auth(key).header("X-Forwarded-For", from)).await
 }
 
 #[per_database]
@@ -27,8 +21,7 @@ async fn a_key_is_shown_once_works_and_is_revoked(backend: Backend) {
     let key = lan.new_key("máy chủ 1").await;
     assert!(key.starts_with("sk_live_") && key.len() >= 48, "{key}");
     let list = lan.get(PAGE).await;
-    list.must_contain("máy chủ 1")
-        .must_contain(&key[key.len() - 4..]);
+    list.must_contain("máy chủ 1").must_contain(&key[key.len() - 4..]);
     assert!(!list.text.contains(&key));
     assert_eq!(get_balance(&gateway, &key, "").await.status, 200);
     let id = lan.id_after(PAGE, "/dashboard/api-keys/").await;
@@ -40,18 +33,13 @@ async fn a_key_is_shown_once_works_and_is_revoked(backend: Backend) {
     assert_eq!(get_balance(&gateway, &new_key, "").await.status, 200);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
     while get_balance(&gateway, &key, "").await.status == 200 {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the old key still works"
-        );
+        assert!(std::time::Instant::now() < deadline, "the old key still works");
         tokio::task::yield_now().await;
     }
     let id = lan.id_after(PAGE, "/dashboard/api-keys/").await;
     let path = format!("{PAGE}/{id}/revoke");
     let revoked = lan.submit(&path, &path, &[]).await;
-    lan.get(revoked.location())
-        .await
-        .must_contain("was revoked");
+    lan.get(revoked.location()).await.must_contain("was revoked");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
     while get_balance(&gateway, &new_key, "").await.status == 200 {
         assert!(std::time::Instant::now() < deadline, "the key still works");
@@ -74,9 +62,7 @@ async fn names_are_escaped_as_text() {
         assert!(!seen.text.contains("<script>alert"), "{}", seen.text);
         seen.must_contain("&lt;script&gt;");
     }
-    let found = lan
-        .get("/dashboard/deliveries?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
-        .await;
+    let found = lan.get("/dashboard/deliveries?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").await;
     assert_eq!(found.status, 400);
     assert!(!found.text.contains("<script>alert"), "{}", found.text);
 }
@@ -84,17 +70,14 @@ async fn names_are_escaped_as_text() {
 #[per_database]
 async fn a_thousand_creations_at_once_leave_ten_keys_and_five_endpoints(backend: Backend) {
     // The quotas of a day would refuse most of them before the store does.
-    let unlimited = [
-        ("NEXO_QUOTAS__API_KEYS_PER_DAY", "0"),
-        ("NEXO_QUOTAS__WEBHOOK_ENDPOINTS_PER_DAY", "0"),
-    ];
+    let unlimited =
+        [("NEXO_QUOTAS__API_KEYS_PER_DAY", "0"), ("NEXO_QUOTAS__WEBHOOK_ENDPOINTS_PER_DAY", "0")];
     let gateway = Gateway::start(backend, &unlimited);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     let token = lan.get(PAGE).await.form_token().unwrap().to_owned();
-    for (path, name, value, most) in [
-        (PAGE, "name", "server", 10),
-        ("/dashboard/webhooks", "url", "https://1.1.1.1/hook", 5),
-    ] {
+    for (path, name, value, most) in
+        [(PAGE, "name", "server", 10), ("/dashboard/webhooks", "url", "https://1.1.1.1/hook", 5)]
+    {
         let mut waiting = (0..1_000).map(|_| {
             let (mut lan, token) = (lan.clone(), token.clone());
             async move {
@@ -123,18 +106,11 @@ async fn an_allowlist_reports_its_invalid_line_warns_and_is_enforced(backend: Ba
     let gateway = Gateway::start(backend, &[]);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     let key = lan.new_key("server").await;
-    assert_eq!(
-        get_balance(&gateway, &key, "198.51.100.7").await.status,
-        200
-    );
+    assert_eq!(get_balance(&gateway, &key, "198.51.100.7").await.status, 200);
     let id = lan.id_after(PAGE, "/dashboard/api-keys/").await;
     let path = format!("{PAGE}/{id}/allowlist");
-    lan.get(&path)
-        .await
-        .must_contain("Your address is 127.0.0.1.");
-    let bad = lan
-        .submit(&path, &path, &[("allowlist", "10.0.0.0/8\r\nexample.com")])
-        .await;
+    lan.get(&path).await.must_contain("Your address is 127.0.0.1.");
+    let bad = lan.submit(&path, &path, &[("allowlist", "10.0.0.0/8\r\nexample.com")]).await;
     assert_eq!(bad.status, 400);
     bad.must_contain("Line 2: “example.com”");
     let list = "203.0.113.0/24\r\n2001:db8::1";
@@ -158,7 +134,5 @@ async fn an_allowlist_reports_its_invalid_line_warns_and_is_enforced(backend: Ba
     }
     assert_eq!(get_balance(&gateway, &key, "203.0.113.9").await.status, 200);
     assert_eq!(get_balance(&gateway, &key, "2001:db8::1").await.status, 200);
-    lan.get(&path)
-        .await
-        .must_contain("203.0.113.0/24\n2001:db8::1");
+    lan.get(&path).await.must_contain("203.0.113.0/24\n2001:db8::1");
 }

@@ -16,9 +16,7 @@ const UNKNOWN_ID: &str = "8f2e1c4d-0000-4000-8000-000000000001";
 /// The path of every form.
 fn forms() -> Vec<String> {
     let routes = routes().into_iter().filter(|route| route.has_form);
-    routes
-        .map(|route| route.path.replace("{id}", UNKNOWN_ID))
-        .collect()
+    routes.map(|route| route.path.replace("{id}", UNKNOWN_ID)).collect()
 }
 
 /// Posts forged forms: without a token, with a token of another session, and from another site.
@@ -28,11 +26,9 @@ async fn must_refuse(visitor: &mut Visitor, path: &str, token: &str, foreign_tok
         assert_eq!(seen.status, 403, "{path} with {wrong:?}");
     }
     assert_eq!(visitor.post(path, &[]).await.status, 403, "{path}");
-    for (name, value) in [
-        ("Origin", "https://evil.example"),
-        ("Origin", "null"),
-        ("Sec-Fetch-Site", "cross-site"),
-    ] {
+    for (name, value) in
+        [("Origin", "https://evil.example"), ("Origin", "null"), ("Sec-Fetch-Site", "cross-site")]
+    {
         visitor.headers = vec![(name.to_owned(), value.to_owned())];
         let seen = visitor.post(path, &[("form_token", token)]).await;
         assert_eq!(seen.status, 403, "{path} with {name}: {value}");
@@ -102,11 +98,7 @@ fn must_be_protected(path: &str, seen: &PageResponse) {
     );
     assert_eq!(seen.header("x-content-type-options"), "nosniff", "{path}");
     assert!(!seen.header("referrer-policy").is_empty(), "{path}");
-    assert!(
-        seen.header("strict-transport-security")
-            .starts_with("max-age="),
-        "{path}"
-    );
+    assert!(seen.header("strict-transport-security").starts_with("max-age="), "{path}");
     for inline in ["style=\"", "<style", "onclick", "javascript:"] {
         assert!(!seen.text.contains(inline), "{path} has {inline}");
     }
@@ -121,23 +113,15 @@ fn must_be_protected(path: &str, seen: &PageResponse) {
 
 #[actix_web::test]
 async fn every_page_has_the_security_headers() {
-    let gateway = Gateway::start(
-        Backend::Sqlite,
-        &[("NEXO_SERVER__PUBLIC_URL", "https://otp.example.com")],
-    );
+    let gateway =
+        Gateway::start(Backend::Sqlite, &[("NEXO_SERVER__PUBLIC_URL", "https://otp.example.com")]);
     let mut visitor = Visitor::of(&gateway);
     let page = visitor.get("/auth/sign-in").await;
     let cookie = page.header("set-cookie");
-    assert!(
-        cookie.starts_with("__Host-nexo_visit=") && cookie.contains("Secure"),
-        "{cookie}"
-    );
+    assert!(cookie.starts_with("__Host-nexo_visit=") && cookie.contains("Secure"), "{cookie}");
     let style = harness::visitor::between(&page.text, "href=\"/assets/style", "\"").unwrap();
     let style = visitor.get(&format!("/assets/style{style}")).await;
-    assert_eq!(
-        style.header("cache-control"),
-        "public, max-age=31536000, immutable"
-    );
+    assert_eq!(style.header("cache-control"), "public, max-age=31536000, immutable");
     for path in [
         "/",
         "/en",
@@ -194,10 +178,7 @@ async fn one_of_each(gateway: &Gateway, lan: &mut Visitor) -> BTreeMap<&'static 
         ("api-keys", lan.id_after(keys, "/dashboard/api-keys/").await),
         ("deliveries", text(&sent.json["id"])),
         ("top-up", waiting::top_up(gateway, LAN, "10.00").0),
-        (
-            "webhooks",
-            lan.id_after(hooks, "/dashboard/webhooks/").await,
-        ),
+        ("webhooks", lan.id_after(hooks, "/dashboard/webhooks/").await),
         ("webhook-attempts", attempt),
     ])
 }
@@ -247,10 +228,9 @@ async fn the_pages_of_members_and_operators_have_the_security_headers() {
     assert!(forms.len() >= 25, "{forms:?}");
     for visitor in [&mut lan, &mut operator] {
         let (nowhere, keys) = ("/dashboard/operators/nothing", "/dashboard/api-keys");
-        for (path, seen) in [
-            (nowhere, visitor.get(nowhere).await),
-            (keys, visitor.post(keys, &[]).await),
-        ] {
+        for (path, seen) in
+            [(nowhere, visitor.get(nowhere).await), (keys, visitor.post(keys, &[]).await)]
+        {
             assert!([404, 403].contains(&seen.status), "{path}: {}", seen.text);
             must_be_protected(path, &seen);
         }
@@ -265,22 +245,14 @@ async fn pages_are_shown_in_both_languages() {
     assert_eq!(visitor.get("/").await.location(), "/vi");
     visitor.headers.clear();
     visitor.get("/en").await.must_contain("<html lang=\"en\">");
-    visitor
-        .get("/vi")
-        .await
-        .must_contain("<html lang=\"vi\">")
-        .must_contain("điện thoại đọc mã");
+    visitor.get("/vi").await.must_contain("<html lang=\"vi\">").must_contain("điện thoại đọc mã");
     // The chosen language is remembered.
     visitor.get("/auth/sign-in").await.must_contain("Đăng nhập");
-    visitor
-        .get("/auth/sign-in?lang=en")
-        .await
-        .must_contain("Welcome back.");
+    visitor.get("/auth/sign-in?lang=en").await.must_contain("Welcome back.");
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     let fields = [("pages", "vi"), ("calls", "en")];
     let page = "/dashboard/settings";
-    lan.submit(page, "/dashboard/settings/languages", &fields)
-        .await;
+    lan.submit(page, "/dashboard/settings/languages", &fields).await;
     let seen = lan.get(page).await;
     seen.must_contain("<html lang=\"vi\">");
     seen.must_contain("<option value=\"en\" selected>Tiếng Anh</option>");

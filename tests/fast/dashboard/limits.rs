@@ -11,10 +11,8 @@ use harness::{Backend, Gateway, Receiver, per_database, until};
 const HOOKS: &str = "/dashboard/webhooks";
 const KEYS: &str = "/dashboard/api-keys";
 const TIMEOUT: Duration = Duration::from_secs(20);
-const OPEN: [(&str, &str); 2] = [
-    ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-    ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-];
+const OPEN: [(&str, &str); 2] =
+    [("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")];
 
 /// Asserts a page that names the used-up limit and says when to retry.
 fn must_be_used_up(seen: &PageResponse, limit: &str) {
@@ -38,10 +36,8 @@ async fn endpoints(lan: &mut Visitor, urls: &[String]) -> Vec<String> {
 
 #[per_database]
 async fn an_endpoint_gets_few_test_events_a_minute_and_an_account_few_a_day(backend: Backend) {
-    let settings = [
-        ("NEXO_QUOTAS__TEST_EVENTS_PER_MINUTE", "2"),
-        ("NEXO_QUOTAS__TEST_EVENTS_PER_DAY", "3"),
-    ];
+    let settings =
+        [("NEXO_QUOTAS__TEST_EVENTS_PER_MINUTE", "2"), ("NEXO_QUOTAS__TEST_EVENTS_PER_DAY", "3")];
     let gateway = Gateway::start(backend, &[&OPEN[..], &settings].concat());
     let receiver = Receiver::start();
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
@@ -63,8 +59,7 @@ async fn an_endpoint_gets_few_test_events_a_minute_and_an_account_few_a_day(back
         assert_eq!(attempts.count(), events, "{}", page.text);
     }
     let page = lan.get("/dashboard/limits").await;
-    page.must_contain("Test events to webhooks")
-        .must_contain("pill bad");
+    page.must_contain("Test events to webhooks").must_contain("pill bad");
 }
 
 #[actix_web::test]
@@ -117,24 +112,14 @@ async fn what_an_account_creates_is_limited(backend: Backend) {
     let wallet = "/dashboard/wallet";
     let forms = [
         (KEYS, KEYS.to_owned(), ["name", "two"], "api_keys"),
-        (
-            HOOKS,
-            HOOKS.to_owned(),
-            ["url", "http://127.0.0.1:9/h"],
-            "webhook_endpoints",
-        ),
+        (HOOKS, HOOKS.to_owned(), ["url", "http://127.0.0.1:9/h"], "webhook_endpoints"),
         (
             "/dashboard/wallet/top-up",
             "/dashboard/wallet/top-up".to_owned(),
             ["amount", "10.00"],
             "top_ups",
         ),
-        (
-            wallet,
-            format!("{wallet}/low-balance"),
-            ["threshold", "1.00"],
-            "low_balance_changes",
-        ),
+        (wallet, format!("{wallet}/low-balance"), ["threshold", "1.00"], "low_balance_changes"),
     ];
     for (page, path, [name, value], quota) in &forms {
         let fields = [(*name, *value)];
@@ -145,14 +130,7 @@ async fn what_an_account_creates_is_limited(backend: Backend) {
         must_be_used_up(&lan.submit(page, path, &fields).await, quota);
     }
     // A command of an operator is not limited.
-    gateway.nexo(&[
-        "key",
-        "create",
-        "--account",
-        "lan@example.com",
-        "--name",
-        "x",
-    ]);
+    gateway.nexo(&["key", "create", "--account", "lan@example.com", "--name", "x"]);
 }
 
 async fn sign_up(gateway: &Gateway, email: &str, address: &str) -> (Visitor, PageResponse) {
@@ -176,11 +154,7 @@ async fn a_mailbox_gets_free_credit_once_and_a_day_has_a_number_of_grants(backen
         ("ann@googlemail.com", used, "the same mailbox received it"),
         ("bob@example.com", "/dashboard", "enough for 5 OTPs"),
         ("bob+x@example.com", used, "the same mailbox received it"),
-        (
-            "carol@example.com",
-            "/dashboard?credit=limit",
-            "the free credits of today are used up",
-        ),
+        ("carol@example.com", "/dashboard?credit=limit", "the free credits of today are used up"),
     ] {
         let (mut visitor, seen) = sign_up(&gateway, email, "203.0.113.1").await;
         assert_eq!((seen.status, seen.location()), (303, location), "{email}");
@@ -202,9 +176,7 @@ async fn sign_ups_are_limited_by_network_and_in_all(backend: Backend) {
     let mut number = 0;
     let mut sign_up = async |address: &str| {
         number += 1;
-        sign_up(&gateway, &format!("n{number}@example.com"), address)
-            .await
-            .1
+        sign_up(&gateway, &format!("n{number}@example.com"), address).await.1
     };
     assert_eq!(sign_up("203.0.113.1").await.status, 303);
     assert_eq!(sign_up("203.0.113.1").await.status, 303);
@@ -225,14 +197,11 @@ async fn a_mailbox_gets_few_emails_whatever_its_address(backend: Backend) {
         ("NEXO_QUOTAS__EMAILS_PER_DAY", "2".to_owned()),
         ("NEXO_QUOTAS__PASSWORD_RESETS_PER_DAY", "1".to_owned()),
     ];
-    let settings = settings
-        .each_ref()
-        .map(|(key, value)| (*key, value.as_str()));
+    let settings = settings.each_ref().map(|(key, value)| (*key, value.as_str()));
     let gateway = Gateway::start(backend, &settings);
     let refusals = async || gateway.metric("nexo_quota_refusals_total").await;
-    for (count, email) in ["ann+1@gmail.com", "a.nn@gmail.com", "ann+3@gmail.com"]
-        .into_iter()
-        .enumerate()
+    for (count, email) in
+        ["ann+1@gmail.com", "a.nn@gmail.com", "ann+3@gmail.com"].into_iter().enumerate()
     {
         // The response does not reveal whether an e-mail is sent.
         let (_, seen) = sign_up(&gateway, email, "203.0.113.1").await;
@@ -242,10 +211,7 @@ async fn a_mailbox_gets_few_emails_whatever_its_address(backend: Backend) {
             mailbox.wait_for(email, 1).await;
         }
     }
-    until("the refusal", TIMEOUT, async || {
-        (refusals().await == 1.0).then_some(())
-    })
-    .await;
+    until("the refusal", TIMEOUT, async || (refusals().await == 1.0).then_some(())).await;
     let create = ["account", "create", "--email", "bob@example.com"];
     gateway.nexo(&create);
     let mut visitor = Visitor::of(&gateway);
@@ -256,9 +222,6 @@ async fn a_mailbox_gets_few_emails_whatever_its_address(backend: Backend) {
         assert_eq!(seen.status, 200, "{}", seen.text);
         mailbox.wait_for("bob@example.com", sent).await;
     }
-    until("the refusal", TIMEOUT, async || {
-        (refusals().await == 2.0).then_some(())
-    })
-    .await;
+    until("the refusal", TIMEOUT, async || (refusals().await == 2.0).then_some(())).await;
     assert_eq!(mailbox.emails().len(), 4);
 }

@@ -32,18 +32,8 @@ async fn a_delivery_is_shown_live_and_its_ladder_is_stored(backend: Backend) {
         assert!(Instant::now() < deadline, "{}", seen.text);
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    assert!(
-        was_read_live,
-        "the first reading was not shown during the call"
-    );
-    for step in [
-        "INVITE",
-        "ringing",
-        "answered",
-        "in full (1)",
-        "in full (2)",
-        "hang-up",
-    ] {
+    assert!(was_read_live, "the first reading was not shown during the call");
+    for step in ["INVITE", "ringing", "answered", "in full (1)", "in full (2)", "hang-up"] {
         done.must_contain(step);
     }
     done.must_contain("delivered").must_contain("−$0.022");

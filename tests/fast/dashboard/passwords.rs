@@ -22,10 +22,7 @@ const REFUSED: [&str; 9] = [
     "vietfone2026!",
 ];
 const EMAIL: &str = "lan.nguyen@vietfone.vn";
-const SITE: (&str, &str) = (
-    "NEXO_SERVER__PUBLIC_URL",
-    "http://otp.gateway-test.example:8080",
-);
+const SITE: (&str, &str) = ("NEXO_SERVER__PUBLIC_URL", "http://otp.gateway-test.example:8080");
 
 #[actix_web::test]
 async fn guessable_passwords_are_refused_at_sign_up_and_change() {
@@ -74,10 +71,7 @@ async fn guessable_passwords_are_refused_at_a_reset() {
         assert_eq!(seen.status, 400, "{password}: {}", seen.text);
         seen.must_contain("too easy to guess");
     }
-    let fields = [
-        ("token", token.as_str()),
-        ("password", "brand new password"),
-    ];
+    let fields = [("token", token.as_str()), ("password", "brand new password")];
     let seen = lan.submit(&page, "/auth/new-password", &fields).await;
     assert_eq!(seen.status, 303, "{}", seen.text);
 }

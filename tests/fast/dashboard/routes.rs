@@ -62,11 +62,9 @@ fn read(folder: &Path, module: &str, function: &str, scope: &str, found: &mut Ve
         let has_form = part.contains(".post(");
         match (part.split('(').next().unwrap(), path) {
             ("scope", Some(path)) => current = format!("{scope}{path}"),
-            ("resource", Some(path)) => found.push(Route {
-                path: format!("{current}{path}"),
-                has_page,
-                has_form,
-            }),
+            ("resource", Some(path)) => {
+                found.push(Route { path: format!("{current}{path}"), has_page, has_form })
+            }
             // Static files, the landing page at several paths, and the handler of all other paths.
             ("resource" | "to", _) if !has_form => {}
             _ => panic!("{file:?} adds a route that this parser does not support: {part}"),

@@ -28,9 +28,7 @@ fn anywhere(gateway: &Gateway) -> Visitor {
 async fn change_password(visitor: &mut Visitor, from: &str, to: &str) -> PageResponse {
     let page = "/dashboard/settings";
     let fields = [("present", from), ("new", to)];
-    visitor
-        .submit(page, "/dashboard/settings/password", &fields)
-        .await
+    visitor.submit(page, "/dashboard/settings/password", &fields).await
 }
 
 /// Repeats an attempt until it is refused with 429. Returns the number of attempts before, all of which got 400. On a
@@ -105,11 +103,7 @@ async fn a_distributed_guess_is_slowed_down_and_spares_known_browsers_and_sessio
     let mut attacker = anywhere(&gateway);
     let page = attacker.get("/auth/sign-in").await;
     let token = page.form_token().unwrap().to_owned();
-    let fields = [
-        ("email", EMAIL),
-        ("password", "wrong password"),
-        ("form_token", token.as_str()),
-    ];
+    let fields = [("email", EMAIL), ("password", "wrong password"), ("form_token", token.as_str())];
     while refused < 3 {
         attacker.headers = anywhere(&gateway).headers;
         match attacker.post("/auth/sign-in", &fields).await.status {
@@ -161,10 +155,7 @@ async fn the_cookie_of_a_known_browser_is_signed_and_out_of_reach_of_scripts() {
         .map(|cookie| cookie.to_str().unwrap())
         .find(|cookie| cookie.starts_with("nexo_browser="))
         .expect("the cookie");
-    assert!(
-        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
-        "{cookie}"
-    );
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
     // A changed signature, and the cookie of another account, prove nothing.
     let value = other.cookies["nexo_browser"].clone();
     let end = if value.ends_with('A') { "B" } else { "A" };
@@ -219,14 +210,7 @@ async fn codes_are_limited_by_network_and_only_after_the_right_password() {
 async fn requests_of_strangers_neither_block_nor_end_the_owners_reset_link() {
     let mailbox = Mailbox::start();
     let gateway = Gateway::start(Backend::Sqlite, &[("NEXO_MAIL__SMTP_URL", &mailbox.url())]);
-    gateway.nexo(&[
-        "account",
-        "create",
-        "--email",
-        EMAIL,
-        "--password",
-        PASSWORD,
-    ]);
+    gateway.nexo(&["account", "create", "--email", EMAIL, "--password", PASSWORD]);
     let path = "/auth/reset";
     let form = [("email", EMAIL)];
     let mut owner = anywhere(&gateway);
@@ -243,13 +227,8 @@ async fn requests_of_strangers_neither_block_nor_end_the_owners_reset_link() {
     mailbox.wait_for(EMAIL, 4).await;
     let mut elsewhere = anywhere(&gateway);
     assert_eq!(elsewhere.submit(path, path, &form).await.status, 200);
-    let fields = [
-        ("token", token.as_str()),
-        ("password", "brand new password"),
-    ];
-    let set = owner
-        .submit(&format!("{link}{token}"), "/auth/new-password", &fields)
-        .await;
+    let fields = [("token", token.as_str()), ("password", "brand new password")];
+    let set = owner.submit(&format!("{link}{token}"), "/auth/new-password", &fields).await;
     assert_eq!(set.status, 303, "{}", set.text);
     // This browser is known now.
     let guesses = attempts_until_refused(async || attacker.sign_in(EMAIL, "wrong one").await);

@@ -7,10 +7,7 @@ use harness::{Backend, Gateway, Receiver, client, per_database, phone};
 async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
     let gateway = Gateway::start(
         backend,
-        &[
-            ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-            ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-        ],
+        &[("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")],
     );
     let receiver = Receiver::start();
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
@@ -30,12 +27,8 @@ async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
     let hook = lan.id_after(hooks, "/dashboard/webhooks/").await;
     let settings = "/dashboard/settings";
     let mut other = Visitor::of(&gateway);
-    other
-        .sign_in("lan@example.com", harness::visitor::PASSWORD)
-        .await;
-    let session = lan
-        .id_after(settings, "/dashboard/settings/sessions/")
-        .await;
+    other.sign_in("lan@example.com", harness::visitor::PASSWORD).await;
+    let session = lan.id_after(settings, "/dashboard/settings/sessions/").await;
 
     let token = eve.get(settings).await.form_token().unwrap().to_owned();
     let own = lan.get(settings).await.form_token().unwrap().to_owned();
@@ -81,21 +74,13 @@ async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
     };
     for form in &forms {
         let fields = fields(&token);
-        let fields: Vec<(&str, &str)> = fields
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(eve.post(form, &fields).await.status, 404, "{form}");
     }
     // A search does not find the other account's delivery, and its objects are unchanged.
-    let found = eve
-        .get(&format!("/dashboard/deliveries?q={delivery}"))
-        .await;
-    assert!(
-        !found.text.contains(&delivery) || found.status == 400,
-        "{}",
-        found.text
-    );
+    let found = eve.get(&format!("/dashboard/deliveries?q={delivery}")).await;
+    assert!(!found.text.contains(&delivery) || found.status == 400, "{}", found.text);
     for page in &pages {
         assert_eq!(lan.get(page).await.status, 200, "{page}");
     }
@@ -104,10 +89,8 @@ async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
     // The owner's forms are accepted.
     for form in &forms {
         let fields = fields(&own);
-        let fields: Vec<(&str, &str)> = fields
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let seen = lan.post(form, &fields).await;
         let expected = if form.ends_with("/rotate") { 201 } else { 303 };
         // The rotated key is already revoked. Revoking it again gets the same response.

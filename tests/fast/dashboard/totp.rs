@@ -10,9 +10,7 @@ async fn a_second_factor_is_required_and_each_code_is_accepted_once(backend: Bac
     let gateway = Gateway::start(backend, &[]);
     let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
     let setup = lan.get(PAGE).await;
-    let secret = between(&setup.text, "name=\"secret\" value=\"", "\"")
-        .unwrap()
-        .to_owned();
+    let secret = between(&setup.text, "name=\"secret\" value=\"", "\"").unwrap().to_owned();
     setup.must_contain("role=\"img\"");
     let token = setup.form_token().unwrap().to_owned();
     // The codes of the current step and of the next one. Each may be one step old when it is checked.
@@ -38,19 +36,10 @@ async fn a_second_factor_is_required_and_each_code_is_accepted_once(backend: Bac
 
     let mut other_browser = Visitor::of(&gateway);
     let response = other_browser.sign_in("a@example.com", PASSWORD).await;
-    assert!(
-        response.location().starts_with("/auth/second-step"),
-        "{response:?}"
-    );
+    assert!(response.location().starts_with("/auth/second-step"), "{response:?}");
     assert!(!other_browser.cookies.contains_key("nexo_session"));
     let step = "/auth/second-step";
-    assert_eq!(
-        other_browser
-            .submit(step, step, &[("code", &used)])
-            .await
-            .status,
-        400
-    );
+    assert_eq!(other_browser.submit(step, step, &[("code", &used)]).await.status, 400);
     let response = other_browser.submit(step, step, &[("code", &next)]).await;
     assert_eq!((response.status, response.location()), (303, "/dashboard"));
     assert_eq!(other_browser.get("/dashboard").await.status, 200);
@@ -58,21 +47,10 @@ async fn a_second_factor_is_required_and_each_code_is_accepted_once(backend: Bac
     // A password change keeps the second factor.
     let fields = [("present", PASSWORD), ("new", "another password")];
     let path = "/dashboard/settings/password";
-    assert_eq!(
-        other_browser
-            .submit("/dashboard/settings", path, &fields)
-            .await
-            .status,
-        303
-    );
+    assert_eq!(other_browser.submit("/dashboard/settings", path, &fields).await.status, 303);
     let mut without_phone = Visitor::of(&gateway);
-    let response = without_phone
-        .sign_in("a@example.com", "another password")
-        .await;
-    assert!(
-        response.location().starts_with("/auth/second-step"),
-        "{response:?}"
-    );
+    let response = without_phone.sign_in("a@example.com", "another password").await;
+    assert!(response.location().starts_with("/auth/second-step"), "{response:?}");
     let typed = recovery.to_lowercase().replace('-', " ");
     let response = without_phone.submit(step, step, &[("code", &typed)]).await;
     assert_eq!((response.status, response.location()), (303, "/dashboard"));

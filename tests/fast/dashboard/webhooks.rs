@@ -9,10 +9,8 @@ use harness::visitor::{PageResponse, Visitor};
 use harness::{Backend, Gateway, Receiver, per_database};
 
 const PAGE: &str = "/dashboard/webhooks";
-const OPEN: [(&str, &str); 2] = [
-    ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-    ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-];
+const OPEN: [(&str, &str); 2] =
+    [("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")];
 
 async fn wait_for(
     visitor: &mut Visitor,
@@ -51,13 +49,10 @@ async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation(back
     let seen = wait_for(&mut lan, &attempt, |seen| seen.text.contains(">200<")).await;
     seen.must_contain("webhook.test").must_contain("ok");
 
-    let rotated = lan
-        .submit(&format!("{path}/rotate"), &format!("{path}/rotate"), &[])
-        .await;
+    let rotated = lan.submit(&format!("{path}/rotate"), &format!("{path}/rotate"), &[]).await;
     assert_eq!(rotated.status, 201, "{}", rotated.text);
     let new = HashedSecret::of(&rotated.secret());
-    lan.submit(&attempt, &format!("{attempt}/replay"), &[])
-        .await;
+    lan.submit(&attempt, &format!("{attempt}/replay"), &[]).await;
     let hook = receiver.next();
     let body = hook.body.as_bytes();
     assert!(new.verify(body, hook.header("x-nexo-signature")));
@@ -69,8 +64,7 @@ async fn a_test_event_arrives_signed_and_both_secrets_sign_after_a_rotation(back
     let refused = lan.submit(&path, &format!("{path}/test"), &[]).await;
     assert!(refused.location().ends_with("told=paused"), "{refused:?}");
     lan.submit(&path, &format!("{path}/resume"), &[]).await;
-    lan.submit(&format!("{path}/remove"), &format!("{path}/remove"), &[])
-        .await;
+    lan.submit(&format!("{path}/remove"), &format!("{path}/remove"), &[]).await;
     assert_eq!(lan.get(&path).await.status, 404);
 }
 
@@ -87,10 +81,7 @@ async fn failed_webhooks_are_replayed_together_and_only_once() {
     for _ in 0..3 {
         lan.submit(&path, &format!("{path}/test"), &[]).await;
     }
-    wait_for(&mut lan, &path, |seen| {
-        seen.text.matches(">failed<").count() == 3
-    })
-    .await;
+    wait_for(&mut lan, &path, |seen| seen.text.matches(">failed<").count() == 3).await;
     let listener = std::net::TcpListener::bind(address).unwrap();
     let (sender, arrived) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -109,21 +100,14 @@ async fn failed_webhooks_are_replayed_together_and_only_once() {
         }
     });
     let since = [("since", "2020-01-01T00:00")];
-    let replayed = lan
-        .submit(&path, &format!("{path}/replay-failed"), &since)
-        .await;
+    let replayed = lan.submit(&path, &format!("{path}/replay-failed"), &since).await;
     assert!(replayed.location().ends_with("told=3"), "{replayed:?}");
     for _ in 0..3 {
         arrived.recv_timeout(Duration::from_secs(15)).unwrap();
     }
-    wait_for(&mut lan, &path, |seen| {
-        seen.text.matches(">delivered<").count() == 3
-    })
-    .await;
+    wait_for(&mut lan, &path, |seen| seen.text.matches(">delivered<").count() == 3).await;
     // Delivered webhooks are not replayed.
-    let replayed = lan
-        .submit(&path, &format!("{path}/replay-failed"), &since)
-        .await;
+    let replayed = lan.submit(&path, &format!("{path}/replay-failed"), &since).await;
     assert!(replayed.location().ends_with("told=0"), "{replayed:?}");
 }
 

@@ -69,9 +69,7 @@ async fn wait_until(gateway: &Gateway, offset_ms: i64) {
         // The same hour and minute, or the next minute.
         let next = nexo_domain::timestamp::rfc3339(now + offset_ms + 60_000);
         let created = time(&delivery.json, "created_at").get(..16)?.to_owned();
-        [&expected[..16], &next[..16]]
-            .contains(&created.as_str())
-            .then_some(())
+        [&expected[..16], &next[..16]].contains(&created.as_str()).then_some(())
     })
     .await;
 }
@@ -86,10 +84,7 @@ async fn a_restart_after_the_clock_was_set_back_releases_old_claims(backend: Bac
     customer.terminal(sent.json["id"].as_str().unwrap()).await;
     gateway.set_clock(-HOUR_MS);
     gateway.kill_and_restart();
-    let customer = Customer {
-        api: format!("{}/api/v1", gateway.url),
-        ..customer
-    };
+    let customer = Customer { api: format!("{}/api/v1", gateway.url), ..customer };
     // On SQLite the stored claim ends an hour ahead, and is over. On PostgreSQL the claim is in the time of the
     // database, which was not set: the phone is held for the rest of the 30 s.
     match backend {
@@ -113,10 +108,7 @@ async fn the_times_of_a_delivery_never_run_backwards(backend: Backend) {
     gateway.set_clock(-HOUR_MS);
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
-    let (created, completed) = (
-        time(&ended.json, "created_at"),
-        time(&ended.json, "completed_at"),
-    );
+    let (created, completed) = (time(&ended.json, "created_at"), time(&ended.json, "completed_at"));
     assert!(created <= completed, "{}", ended.text);
     let list = customer.get("deliveries?limit=1").await;
     assert_eq!(list.json["deliveries"][0]["completed_at"], completed);
@@ -132,15 +124,8 @@ async fn an_interrupted_delivery_ends_after_it_began_although_the_clock_was_set_
     assert_eq!(sent.status, 202, "{}", sent.text);
     gateway.set_clock(-HOUR_MS);
     gateway.kill_and_restart();
-    let customer = Customer {
-        api: format!("{}/api/v1", gateway.url),
-        ..customer
-    };
+    let customer = Customer { api: format!("{}/api/v1", gateway.url), ..customer };
     let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;
     assert_eq!(ended.json["error_code"], "interrupted", "{}", ended.text);
-    assert!(
-        time(&ended.json, "created_at") <= time(&ended.json, "completed_at"),
-        "{}",
-        ended.text
-    );
+    assert!(time(&ended.json, "created_at") <= time(&ended.json, "completed_at"), "{}", ended.text);
 }

@@ -28,9 +28,7 @@ fn ask(stream: &mut TcpStream) -> String {
     let request = "GET /healthz HTTP/1.1\r\nHost: nexo\r\n\r\n";
     let mut answer = [0; 4096];
     let exchanged = stream.write_all(request.as_bytes());
-    let length = exchanged
-        .and_then(|()| stream.read(&mut answer))
-        .unwrap_or(0);
+    let length = exchanged.and_then(|()| stream.read(&mut answer)).unwrap_or(0);
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
@@ -40,10 +38,7 @@ async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
     let (soft, hard) = gateway.limit("Max open files");
     assert_ne!(hard, "200", "the test needs a higher hard limit");
     assert_eq!(soft, hard);
-    assert_eq!(
-        gateway.limit("Max core file size"),
-        ("0".into(), "0".into())
-    );
+    assert_eq!(gateway.limit("Max core file size"), ("0".into(), "0".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,19 +71,14 @@ async fn idle_connections_of_one_client_do_not_keep_others_out() {
         assert_eq!(customer.terminal(id).await.json["status"], "delivered");
         assert_eq!(receiver.next().header("X-NEXO-Delivery-Id"), id);
     }
-    assert!(
-        ask(&mut first).contains(" 200 OK"),
-        "an admitted connection"
-    );
+    assert!(ask(&mut first).contains(" 200 OK"), "an admitted connection");
     let open = gateway.metric("nexo_http_connections").await;
     let limit = gateway.metric("nexo_http_connections_limit").await;
     assert!(open <= limit && limit <= 400.0 / 4.0, "{open} of {limit}");
     // Closed connections make room for new ones.
     drop((first, idle));
     until("the neighbour is admitted again", SOON, async || {
-        ask(&mut connect(&gateway, NEIGHBOUR))
-            .contains(" 200 OK")
-            .then_some(())
+        ask(&mut connect(&gateway, NEIGHBOUR)).contains(" 200 OK").then_some(())
     })
     .await;
 }
@@ -124,9 +114,7 @@ async fn a_refused_connection_is_answered_and_closed_and_a_reload_changes_the_li
     }
     gateway.reload(&config(3));
     until("the new limit is in force", SOON, async || {
-        ask(&mut connect(&gateway, NEIGHBOUR))
-            .contains(" 200 OK")
-            .then_some(())
+        ask(&mut connect(&gateway, NEIGHBOUR)).contains(" 200 OK").then_some(())
     })
     .await;
 }
@@ -146,9 +134,7 @@ async fn a_request_that_stops_in_its_head_or_body_loses_its_connection() {
     let ends = parts.map(|part| {
         let mut stream = connect(&gateway, NEIGHBOUR);
         assert!(ask(&mut stream).contains(" 200 OK"));
-        stream
-            .write_all(part.replace("KEY", &key).as_bytes())
-            .unwrap();
+        stream.write_all(part.replace("KEY", &key).as_bytes()).unwrap();
         std::thread::spawn(move || {
             // An answer may come first. What matters is the end: closed or reset, not a timeout of this read.
             let mut rest = Vec::new();

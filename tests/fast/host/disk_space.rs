@@ -22,9 +22,7 @@ impl SmallDisk {
             .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
             .arg(dir.path())
             .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then_some(SmallDisk(dir))
+        mounted.is_ok_and(|status| status.success()).then_some(SmallDisk(dir))
     }
 
     fn path(&self) -> &Path {
@@ -59,10 +57,7 @@ async fn readiness_reports_a_full_disk_and_recovers_with_it() {
         return;
     };
     let url = format!("sqlite://{}/nexo.db", disk.path().display());
-    let gateway = Gateway::start(
-        Backend::Sqlite,
-        &[QUICK, ("NEXO_DATABASE__URL", url.as_str())],
-    );
+    let gateway = Gateway::start(Backend::Sqlite, &[QUICK, ("NEXO_DATABASE__URL", url.as_str())]);
     let customer = gateway.customer("a@example.com", "5.00");
     assert_eq!(ready(&gateway).await.status, 200);
     let filler = disk.fill();
@@ -73,26 +68,15 @@ async fn readiness_reports_a_full_disk_and_recovers_with_it() {
     })
     .await;
     let problems = full.json["problems"].to_string();
-    assert!(
-        problems.contains("the disk under the database is full"),
-        "{problems}"
-    );
+    assert!(problems.contains("the disk under the database is full"), "{problems}");
     assert_eq!(gateway.metric("nexo_database_disk_full").await, 1.0);
     let before = customer.balance().await;
     let refused = customer.send(&phone(67), "482917").await;
-    assert_eq!(
-        (refused.status, refused.error()),
-        (503, "overloaded"),
-        "{}",
-        refused.text
-    );
+    assert_eq!((refused.status, refused.error()), (503, "overloaded"), "{}", refused.text);
     assert_eq!(customer.balance().await, before);
     // Without any request that writes, it is ready again once there is space.
     std::fs::remove_file(filler).unwrap();
-    until("200", NOTICED, async || {
-        (ready(&gateway).await.status == 200).then_some(())
-    })
-    .await;
+    until("200", NOTICED, async || (ready(&gateway).await.status == 200).then_some(())).await;
     let sent = customer.send(&phone(67), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     until("the metric", NOTICED, async || {

@@ -33,10 +33,7 @@ async fn a_silent_dns_server_delays_neither_sign_in_nor_other_webhooks() {
     let http = client();
     let port = receiver.address.port();
     let good = customer(&gateway, "good@example.com", &http);
-    gateway.add_webhook(
-        "good@example.com",
-        &format!("http://good.example.com:{port}/"),
-    );
+    gateway.add_webhook("good@example.com", &format!("http://good.example.com:{port}/"));
     let create = ["account", "create", "--email", "v@example.com"];
     gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
     let dead: Vec<Customer> = (0..ACCOUNTS)
@@ -50,10 +47,7 @@ async fn a_silent_dns_server_delays_neither_sign_in_nor_other_webhooks() {
                 gateway.add_webhook(&email, &format!("http://{name}:{port}/"));
             }
             let key = gateway.nexo(&["key", "create", "--account", &email, "--name", "k"]);
-            Customer {
-                key: key["key"].as_str().unwrap().to_owned(),
-                ..good.clone()
-            }
+            Customer { key: key["key"].as_str().unwrap().to_owned(), ..good.clone() }
         })
         .collect();
     dns.fall_silent();
@@ -72,9 +66,7 @@ async fn a_silent_dns_server_delays_neither_sign_in_nor_other_webhooks() {
     let id = sent.json["id"].as_str().unwrap();
     assert_eq!(receiver.next().header("X-NEXO-Delivery-Id"), id);
     let reset = [("email", "v@example.com")];
-    Visitor::of(&gateway)
-        .submit("/auth/reset", "/auth/reset", &reset)
-        .await;
+    Visitor::of(&gateway).submit("/auth/reset", "/auth/reset", &reset).await;
     mailbox.wait_for("v@example.com", 1).await;
     assert!(receiver.try_next().is_none());
 }
@@ -84,22 +76,15 @@ async fn a_mail_server_without_an_answer_from_dns_does_not_delay_sign_in() {
     let (dns, mailbox) = (DnsServer::start(), Mailbox::start());
     let servers = dns.setting();
     let smtp = mailbox.url().replace("127.0.0.1", "dead.example.com");
-    let settings = [
-        ("NEXO_DNS__SERVERS", servers.as_str()),
-        ("NEXO_MAIL__SMTP_URL", smtp.as_str()),
-    ];
+    let settings =
+        [("NEXO_DNS__SERVERS", servers.as_str()), ("NEXO_MAIL__SMTP_URL", smtp.as_str())];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
     let create = ["account", "create", "--email", "v@example.com"];
     gateway.nexo(&[&create[..], &["--password", PASSWORD]].concat());
     dns.fall_silent();
     let reset = [("email", "v@example.com")];
-    Visitor::of(&gateway)
-        .submit("/auth/reset", "/auth/reset", &reset)
-        .await;
-    until("a query without an answer", SOON, async || {
-        (dns.unanswered() > 0).then_some(())
-    })
-    .await;
+    Visitor::of(&gateway).submit("/auth/reset", "/auth/reset", &reset).await;
+    until("a query without an answer", SOON, async || (dns.unanswered() > 0).then_some(())).await;
     let mut visitor = Visitor::of(&gateway);
     let seen = visitor.sign_in("v@example.com", PASSWORD).await;
     assert_eq!((seen.status, seen.location()), (303, "/dashboard"));

@@ -80,12 +80,7 @@ async fn every_file_that_a_command_writes_is_private() {
         (modes(&dir.join("recordings")).len() >= 2).then_some(())
     })
     .await;
-    for file in [
-        "data/nexo.db",
-        "data/nexo.db-wal",
-        "data/nexo.db.lock",
-        "copy.db",
-    ] {
+    for file in ["data/nexo.db", "data/nexo.db-wal", "data/nexo.db.lock", "copy.db"] {
         assert!(dir.join(file).exists(), "{file}");
     }
     assert_private(dir, &["panics"]);
@@ -100,11 +95,7 @@ async fn every_file_that_a_command_writes_is_private() {
     run(dir, &["migrate", "up"]);
     run(dir, &["account", "create", "--email", "a@example.com"]);
     for _ in 0..2 {
-        run_with(
-            dir,
-            &["prompts", "import", "studio"],
-            &[("NEXO_CALLS__VOICE_DIR", "voice")],
-        );
+        run_with(dir, &["prompts", "import", "studio"], &[("NEXO_CALLS__VOICE_DIR", "voice")]);
     }
     run(dir, &["prompts", "render", "482917", "--out", "render.wav"]);
     run(dir, &["demo", "--save", "demo.wav"]);
@@ -123,10 +114,7 @@ async fn every_file_that_a_command_writes_is_private() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_makes_existing_files_private() {
-    let settings = [
-        (SHELL, "umask 000"),
-        ("NEXO_SANDBOX__RECORD_DIR", "recordings"),
-    ];
+    let settings = [(SHELL, "umask 000"), ("NEXO_SANDBOX__RECORD_DIR", "recordings")];
     let mut gateway = Gateway::start(Backend::Sqlite, &settings);
     gateway.kill();
     let dir = gateway.dir.path().to_owned();
@@ -156,18 +144,8 @@ async fn a_shared_directory_and_a_readable_configuration_are_named_in_a_warning(
     let log = gateway.log();
     for named in ["shared", "nexo.toml"] {
         let line = log.lines().find(|line| line.contains(named));
-        assert!(
-            line.is_some_and(|line| line.contains("WARN")),
-            "{named}: {log}"
-        );
+        assert!(line.is_some_and(|line| line.contains("WARN")), "{named}: {log}");
     }
     assert!(!log.contains("geheim"), "{log}");
-    assert_eq!(
-        std::fs::metadata(dir.join("shared"))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o777,
-        0o777
-    );
+    assert_eq!(std::fs::metadata(dir.join("shared")).unwrap().permissions().mode() & 0o777, 0o777);
 }

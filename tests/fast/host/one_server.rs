@@ -64,10 +64,7 @@ async fn the_lock_ends_with_the_process() {
     let mut gateway = Gateway::start(Backend::Sqlite, &[QUICK]);
     let customer = gateway.customer("a@example.com", "1.00");
     gateway.kill_and_restart();
-    let customer = Customer {
-        api: format!("{}/api/v1", gateway.url),
-        ..customer
-    };
+    let customer = Customer { api: format!("{}/api/v1", gateway.url), ..customer };
     let sent = customer.send(&phone(67), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);
 }

@@ -61,11 +61,7 @@ impl Proxy {
             .stderr(Stdio::null())
             .spawn()
             .expect("Debian's package haproxy");
-        let proxy = Proxy {
-            url: format!("http://{own}"),
-            child,
-            _dir: dir,
-        };
+        let proxy = Proxy { url: format!("http://{own}"), child, _dir: dir };
         until("the proxy has a ready node", SOON, async || {
             let ready = client().get(format!("{}/healthz", proxy.url)).send().await;
             ready.is_ok_and(|ready| ready.status() == 200).then_some(())
@@ -155,16 +151,10 @@ async fn the_site_keeps_its_address(proxy: &Proxy, mailbox: &Mailbox) {
         assert!(!headers.contains("Secure"), "{page}: {headers}");
         assert!(!headers.contains("strict-transport"), "{page}: {headers}");
     }
-    let seen = visitor
-        .submit("/auth/reset", "/auth/reset", &[("email", "a@example.com")])
-        .await;
+    let seen = visitor.submit("/auth/reset", "/auth/reset", &[("email", "a@example.com")]).await;
     assert!(seen.status < 400, "{}", seen.text);
     let email = mailbox.wait_for("a@example.com", 1).await;
-    assert!(
-        email.text.contains("http://127.0.0.1:8080/"),
-        "{}",
-        email.text
-    );
+    assert!(email.text.contains("http://127.0.0.1:8080/"), "{}", email.text);
     assert!(!email.text.contains("evil.example"), "{}", email.text);
 }
 
@@ -190,10 +180,7 @@ async fn a_proxy_that_passes_headers_on_does_not_let_a_client_forge_its_address(
                 .header("X-Forwarded-For", "203.0.113.7");
             let answer = answer(request).await;
             assert_eq!(answer.status, 403, "{header}: {value}");
-            assert_eq!(
-                answer.json["detected_ip"], "203.0.113.7",
-                "{header}: {value}"
-            );
+            assert_eq!(answer.json["detected_ip"], "203.0.113.7", "{header}: {value}");
         }
     }
 }

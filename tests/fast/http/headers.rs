@@ -71,10 +71,9 @@ async fn no_answer_of_the_api_may_be_stored_or_sniffed() {
 
 #[actix_web::test]
 async fn strict_transport_security_covers_subdomains_only_if_configured() {
-    for (setting, expected) in [
-        ("false", "max-age=63072000"),
-        ("true", "max-age=63072000; includeSubDomains"),
-    ] {
+    for (setting, expected) in
+        [("false", "max-age=63072000"), ("true", "max-age=63072000; includeSubDomains")]
+    {
         let gateway = Gateway::start(
             Backend::Sqlite,
             &[

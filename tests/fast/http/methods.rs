@@ -28,12 +28,7 @@ fn allow(route: &Route) -> String {
 fn must_agree(path: &str, get: &RawAnswer, head: &RawAnswer) {
     assert_eq!(head.status, get.status, "HEAD {path}");
     assert_eq!(head.body, b"", "HEAD {path}");
-    for name in [
-        "content-type",
-        "location",
-        "cache-control",
-        "www-authenticate",
-    ] {
+    for name in ["content-type", "location", "cache-control", "www-authenticate"] {
         assert_eq!(head.header(name), get.header(name), "HEAD {path}: {name}");
     }
     let (sent, announced) = (get.header("content-length"), head.header("content-length"));
@@ -60,10 +55,7 @@ fn check(url: &str, route: &Route, headers: &[String]) {
     }
     if route.has_page {
         let get = by("GET");
-        assert!(
-            ![405, 500, 501].contains(&get.status),
-            "GET {path}: {get:?}"
-        );
+        assert!(![405, 500, 501].contains(&get.status), "GET {path}: {get:?}");
         must_agree(&path, &get, &by("HEAD"));
     } else {
         refused.push("GET");
@@ -82,9 +74,7 @@ fn check(url: &str, route: &Route, headers: &[String]) {
 /// The paths of the static files that a page uses.
 fn assets(page: &str) -> BTreeSet<String> {
     let names = page.split("\"/assets/").skip(1);
-    names
-        .map(|rest| format!("/assets/{}", rest.split('"').next().unwrap()))
-        .collect()
+    names.map(|rest| format!("/assets/{}", rest.split('"').next().unwrap())).collect()
 }
 
 #[actix_web::test]
@@ -97,11 +87,8 @@ async fn every_route_answers_head_like_get_and_lists_its_methods() {
     let mut operator = Visitor::of(&gateway);
     assert_eq!(operator.sign_in(email, PASSWORD).await.status, 303);
     let page = operator.get("/dashboard").await;
-    let cookies: Vec<String> = operator
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let cookies: Vec<String> =
+        operator.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let session = vec![format!("Cookie: {}", cookies.join("; "))];
 
     let site = routes();
@@ -109,11 +96,7 @@ async fn every_route_answers_head_like_get_and_lists_its_methods() {
     let landing = ["/", "/en", "/vi"].map(str::to_owned).into_iter();
     let assets = assets(&page.text);
     assert!(assets.len() >= 3, "{assets:?}");
-    let more = landing.chain(assets).map(|path| Route {
-        path,
-        has_page: true,
-        has_form: false,
-    });
+    let more = landing.chain(assets).map(|path| Route { path, has_page: true, has_form: false });
     for route in site.into_iter().chain(more) {
         check(&gateway.url, &route, &session);
     }
@@ -138,11 +121,7 @@ async fn every_route_answers_head_like_get_and_lists_its_methods() {
 
     for method in ["GET", "HEAD", "OPTIONS", "POST"] {
         for (url, path) in [(&gateway.url, "/nowhere"), (&gateway.metrics, "/nowhere")] {
-            assert_eq!(
-                request(url, method, path, &[]).status,
-                404,
-                "{method} {path}"
-            );
+            assert_eq!(request(url, method, path, &[]).status, 404, "{method} {path}");
         }
     }
     assert_eq!(request(&gateway.url, "OPTIONS", "*", &[]).status, 204);
@@ -162,15 +141,9 @@ async fn head_of_a_csv_reads_no_row() {
     let key = gateway.customer("a@example.com", "1.00").key;
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
     lan.get("/dashboard").await;
-    let cookies: Vec<String> = lan
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let api = vec![
-        format!("Authorization: Bearer {key}"),
-        "Accept: text/csv".to_owned(),
-    ];
+    let cookies: Vec<String> =
+        lan.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let api = vec![format!("Authorization: Bearer {key}"), "Accept: text/csv".to_owned()];
     let session = vec![format!("Cookie: {}", cookies.join("; "))];
     let exports = [
         ("/api/v1/deliveries", &api),

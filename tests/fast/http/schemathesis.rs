@@ -15,22 +15,11 @@ async fn schemathesis_finds_nothing() {
     let Some(program) = installed("schemathesis") else {
         return;
     };
-    let settings = [(
-        "NEXO_DEPOSITS__NOTIFICATION_SECRET",
-        "a-secret-of-the-bank-for-this-test",
-    )];
+    let settings = [("NEXO_DEPOSITS__NOTIFICATION_SECRET", "a-secret-of-the-bank-for-this-test")];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
     let email = "a@example.com";
     gateway.customer(email, "1.00");
-    let key = [
-        "key",
-        "create",
-        "--account",
-        email,
-        "--name",
-        "generated",
-        "--test",
-    ];
+    let key = ["key", "create", "--account", email, "--name", "generated", "--test"];
     let key = gateway.nexo(&key)["key"].as_str().unwrap().to_owned();
     let directory = tempfile::tempdir().unwrap();
     let settings = known_values(&gateway, &key).await;
@@ -55,17 +44,10 @@ async fn schemathesis_finds_nothing() {
         .output()
         .unwrap();
     let report = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{report}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
     let paths = document.json["paths"].as_object().unwrap().values();
     let operations: usize = paths.map(|path| path.as_object().unwrap().len()).sum();
-    assert!(
-        report.contains(&format!("Tested: {operations}")),
-        "{report}"
-    );
+    assert!(report.contains(&format!("Tested: {operations}")), "{report}");
     assert_eq!(gateway.metric("nexo_internal_errors_total").await, 0.0);
     gateway.audit();
 }

@@ -23,10 +23,7 @@ async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     load.assert_continues(&gateway, before).await;
     load.stop().await;
     let posted = before..=debits(&gateway).await;
-    assert_eq!(
-        backup["bytes"].as_u64().unwrap(),
-        copy.metadata().unwrap().len()
-    );
+    assert_eq!(backup["bytes"].as_u64().unwrap(), copy.metadata().unwrap().len());
 
     let elsewhere = tempfile::tempdir().unwrap();
     let restored = elsewhere.path().join("nexo.db");
@@ -40,10 +37,7 @@ async fn a_backup_taken_under_load_and_restored_elsewhere_passes_the_audit() {
     assert_eq!(code, Some(1));
     assert!(error.contains("already exists"), "{error}");
     let nowhere = elsewhere.path().join("no/such/dir/copy.db");
-    let (code, _, error) = nexo(
-        &["backup", nowhere.to_str().unwrap()],
-        &gateway.database_url(),
-    );
+    let (code, _, error) = nexo(&["backup", nowhere.to_str().unwrap()], &gateway.database_url());
     assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
 }
 
@@ -62,11 +56,7 @@ async fn a_dump_of_postgresql_taken_under_load_and_restored_elsewhere_passes_the
     let dump = gateway.dir.path().join("nexo.dump");
     let file = std::fs::File::create(&dump).unwrap();
     let before = debits(&gateway).await;
-    let dumped = pg_dump
-        .args(["-Fc", &gateway.database_url()])
-        .stdout(file)
-        .output()
-        .unwrap();
+    let dumped = pg_dump.args(["-Fc", &gateway.database_url()]).stdout(file).output().unwrap();
     assert!(dumped.status.success(), "{dumped:?}");
     load.assert_continues(&gateway, before).await;
     load.stop().await;
@@ -101,10 +91,7 @@ impl Load {
                 }
             })
         };
-        let load = Load {
-            senders: (0..8).map(sender).collect(),
-            stop,
-        };
+        let load = Load { senders: (0..8).map(sender).collect(), stop };
         load.wait_for_debits(gateway, 200).await;
         load
     }
@@ -118,10 +105,8 @@ impl Load {
 
     async fn wait_for_debits(&self, gateway: &Gateway, count: u64) {
         let timeout = Duration::from_secs(30);
-        until("enough debits", timeout, async || {
-            (debits(gateway).await >= count).then_some(())
-        })
-        .await;
+        until("enough debits", timeout, async || (debits(gateway).await >= count).then_some(()))
+            .await;
     }
 
     async fn stop(self) {
@@ -163,10 +148,8 @@ async fn assert_consistent_and_served(url: &str, customer: &Customer, posted: Ra
 
 async fn deliveries(url: &str) -> u64 {
     let database = Database::connect(url).await.unwrap();
-    let count = Statement::from_string(
-        database.get_database_backend(),
-        "SELECT COUNT(*) FROM deliveries",
-    );
+    let count =
+        Statement::from_string(database.get_database_backend(), "SELECT COUNT(*) FROM deliveries");
     let row = database.query_one_raw(count).await.unwrap().unwrap();
     let count: i64 = row.try_get_by_index(0).unwrap();
     database.close().await.unwrap();
@@ -177,9 +160,8 @@ async fn deliveries(url: &str) -> u64 {
 fn postgres_tool(name: &str) -> Option<Command> {
     let servers = std::fs::read_dir("/usr/lib/postgresql").into_iter();
     let versions = servers.flatten().flatten().map(|version| version.path());
-    let newest = versions
-        .filter(|version| version.join("bin").join(name).exists())
-        .max_by_key(|version| {
+    let newest =
+        versions.filter(|version| version.join("bin").join(name).exists()).max_by_key(|version| {
             let number = version.file_name().and_then(|number| number.to_str());
             number.and_then(|number| number.parse::<u32>().ok())
         });
@@ -194,15 +176,9 @@ fn postgres_tool(name: &str) -> Option<Command> {
 
 #[test]
 fn for_postgresql_the_error_names_its_backup_tools() {
-    let (code, _, error) = nexo(
-        &["backup", "copy.sql"],
-        "postgres://nexo:s3cret@127.0.0.1:1/nexo",
-    );
+    let (code, _, error) = nexo(&["backup", "copy.sql"], "postgres://nexo:s3cret@127.0.0.1:1/nexo");
     assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
-    assert!(
-        error.contains("pg_dump") && error.contains("pg_basebackup"),
-        "{error}"
-    );
+    assert!(error.contains("pg_dump") && error.contains("pg_basebackup"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
 }
 
@@ -214,9 +190,5 @@ fn nexo(args: &[&str], database: &str) -> (Option<i32>, String, String) {
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        output.status.code(),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }

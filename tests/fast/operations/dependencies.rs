@@ -28,25 +28,14 @@ fn licences_sources_and_second_versions_obey_the_policy() {
     let report = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{report}");
     let report = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        report.contains("bans ok, licenses ok, sources ok"),
-        "{report}"
-    );
+    assert!(report.contains("bans ok, licenses ok, sources ok"), "{report}");
 
     // The check notices each kind of violation.
     let policy = std::fs::read_to_string(policy).unwrap();
     for (rule, weaker, complaint) in [
         ("  \"ISC\",\n", "", "rejected"),
-        (
-            "  { crate = \"http@0.2\", reason = \"actix-http 3\" },\n",
-            "",
-            "duplicate",
-        ),
-        (
-            "rust-lang/crates.io-index",
-            "example/index",
-            "source-not-allowed",
-        ),
+        ("  { crate = \"http@0.2\", reason = \"actix-http 3\" },\n", "", "duplicate"),
+        ("rust-lang/crates.io-index", "example/index", "source-not-allowed"),
         ("crate = \"openssl-sys\"", "crate = \"rustls\"", "banned"),
     ] {
         assert!(policy.contains(rule), "{rule}");

@@ -63,9 +63,7 @@ fn unread_download(customer: &Customer) -> TcpStream {
 
 /// The status of a response whose body is not read.
 fn status(stream: &mut TcpStream) -> u16 {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut line = [0; 12];
     stream.read_exact(&mut line).unwrap();
     let line = std::str::from_utf8(&line).unwrap();
@@ -76,12 +74,7 @@ fn assert_too_many(answer: &Answer) {
     let actual = (answer.status, answer.error());
     assert_eq!(actual, (429, "too_many_requests"), "{}", answer.text);
     let seconds = answer.header("retry-after").unwrap();
-    assert_eq!(
-        seconds,
-        answer.json["retry_after_seconds"].to_string(),
-        "{}",
-        answer.text
-    );
+    assert_eq!(seconds, answer.json["retry_after_seconds"].to_string(), "{}", answer.text);
 }
 
 /// A client that opens a connection for each request. A pooled one may be closed by the server while it is idle.
@@ -109,10 +102,7 @@ async fn served(request: impl Fn() -> reqwest::RequestBuilder) -> Answer {
 /// Everything that keeps the gateway running works for `customers`, whose keys are not cached yet.
 async fn assert_served(gateway: &Gateway, customers: &[Customer]) {
     for customer in customers {
-        let customer = Customer {
-            http: unpooled(),
-            ..customer.clone()
-        };
+        let customer = Customer { http: unpooled(), ..customer.clone() };
         let sent = served(|| {
             let body = format!(r#"{{"phone":"{}","code":"482917"}}"#, phone(67));
             customer.otp_request(&body)
@@ -133,9 +123,8 @@ async fn assert_served(gateway: &Gateway, customers: &[Customer]) {
 #[per_database]
 async fn hundreds_of_downloads_of_one_account_leave_the_others_alone(backend: Backend) {
     let (gateway, attacker) = gateway_with_history(backend, &[]).await;
-    let others: Vec<Customer> = (0..8)
-        .map(|n| gateway.customer(&format!("other{n}@example.com"), "1.00"))
-        .collect();
+    let others: Vec<Customer> =
+        (0..8).map(|n| gateway.customer(&format!("other{n}@example.com"), "1.00")).collect();
     // Half of the clients download again and again; the others never read.
     let is_over = Arc::new(AtomicBool::new(false));
     let greedy = (0..GREEDY).map(|_| {
@@ -206,10 +195,7 @@ async fn the_downloads_of_all_accounts_together_are_bounded() {
     let refused = csv(&other, "ledger").await;
     assert_too_many(&refused);
     let message = refused.json["message"].as_str().unwrap();
-    assert!(
-        message.contains("as many CSV downloads as it can"),
-        "{message}"
-    );
+    assert!(message.contains("as many CSV downloads as it can"), "{message}");
     // A page as CSV is not a stream.
     assert_eq!(csv(&other, "ledger?limit=5").await.status, 200);
     drop(unread);
@@ -222,9 +208,8 @@ async fn the_downloads_of_all_accounts_together_are_bounded() {
 #[per_database]
 async fn hundreds_of_lists_of_one_account_leave_the_others_alone(backend: Backend) {
     let (gateway, attacker) = gateway_with_history(backend, &[]).await;
-    let others: Vec<Customer> = (0..4)
-        .map(|n| gateway.customer(&format!("other{n}@example.com"), "1.00"))
-        .collect();
+    let others: Vec<Customer> =
+        (0..4).map(|n| gateway.customer(&format!("other{n}@example.com"), "1.00")).collect();
     let flood = (0..FLOOD).map(|n| {
         let attacker = attacker.clone();
         tokio::spawn(async move {
@@ -248,10 +233,7 @@ async fn hundreds_of_lists_of_one_account_leave_the_others_alone(backend: Backen
     let answers: Vec<Answer> = answers.into_iter().filter_map(Result::unwrap).collect();
     assert!(!answers.is_empty());
     // Its own requests may wait for too long, or be late on a busy machine.
-    for answer in answers
-        .iter()
-        .filter(|answer| ![200, 408, 503].contains(&answer.status))
-    {
+    for answer in answers.iter().filter(|answer| ![200, 408, 503].contains(&answer.status)) {
         assert_too_many(answer);
     }
 }
@@ -297,14 +279,7 @@ async fn a_members_download_beyond_the_limit_is_refused_with_a_page() {
     let settings = [QUICK, ("NEXO_SERVER__EXPORTS_PER_ACCOUNT", "1")];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
     let mut member = Visitor::signed_up(&gateway, "member@example.com").await;
-    let key = gateway.nexo(&[
-        "key",
-        "create",
-        "--account",
-        "member@example.com",
-        "--name",
-        "t",
-    ]);
+    let key = gateway.nexo(&["key", "create", "--account", "member@example.com", "--name", "t"]);
     let customer = Customer {
         key: key["key"].as_str().unwrap().to_owned(),
         key_id: key["id"].as_str().unwrap().to_owned(),

@@ -50,11 +50,7 @@ async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
     let after = customer.send(&phone(ANSWERED), "4829").await;
     assert_eq!(after.status, 202, "{}", after.text);
     assert_eq!(number(&after.text, "cost"), "0.050");
-    assert_eq!(
-        busy.requests("INVITE").len(),
-        1,
-        "the new gateway was not called"
-    );
+    assert_eq!(busy.requests("INVITE").len(), 1, "the new gateway was not called");
     let id = after.json["id"].as_str().unwrap();
     assert_eq!(customer.terminal(id).await.json["error_code"], "busy");
     until("the new limit is shown", TIMEOUT, async || {
@@ -66,20 +62,14 @@ async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
     .await;
     let log = gateway.log();
     assert!(log.contains("billing.price_usd"), "{log}");
-    assert!(
-        log.contains("next start") && log.contains("server.public_url"),
-        "{log}"
-    );
+    assert!(log.contains("next start") && log.contains("server.public_url"), "{log}");
 
     // An error in the file, or in a host or transport that it names, changes nothing.
     for (refused, bad) in [
         second.replace("0.05", "five cents"),
         second.replace("[billing]", "[biling]"),
         second.replace(&busy.address.to_string(), "no-such-host.invalid"),
-        second.replace(
-            &format!("{}\"", busy.address),
-            "127.0.0.1:5061;transport=tls\"",
-        ),
+        second.replace(&format!("{}\"", busy.address), "127.0.0.1:5061;transport=tls\""),
     ]
     .iter()
     .enumerate()
@@ -87,10 +77,7 @@ async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
         assert_ne!(bad, &second);
         gateway.reload(&bad.replace("0.05", "0.09"));
         wait_for_reloads(&gateway, 1, refused as u32 + 1).await;
-        assert_eq!(
-            gateway.metric("nexo_config_last_reload_successful").await,
-            0.0
-        );
+        assert_eq!(gateway.metric("nexo_config_last_reload_successful").await, 0.0);
     }
     let still = customer.send(&phone(ANSWERED), "4829").await;
     assert_eq!(number(&still.text, "cost"), "0.050");
@@ -99,10 +86,7 @@ async fn sighup_applies_carriers_prices_and_limits_without_dropping_calls() {
     // Without the gateway, the sandbox serves the carrier again. The first call has ended normally.
     gateway.reload(first);
     wait_for_reloads(&gateway, 2, 4).await;
-    assert_eq!(
-        gateway.metric("nexo_config_last_reload_successful").await,
-        1.0
-    );
+    assert_eq!(gateway.metric("nexo_config_last_reload_successful").await, 1.0);
     let on_sandbox = customer.send(&phone(90), "4829").await;
     assert_eq!(on_sandbox.status, 202, "{}", on_sandbox.text);
     assert_eq!(number(&on_sandbox.text, "cost"), "0.022");
@@ -163,11 +147,7 @@ async fn sigterm_refuses_new_otps_finishes_calls_and_sends_webhooks(backend: Bac
     let receiver = Receiver::start();
     let mut gateway = Gateway::start(
         backend,
-        &[
-            QUICK,
-            ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
-            ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
-        ],
+        &[QUICK, ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")],
     );
     let customer = gateway.customer("a@example.com", "10.00");
     gateway.add_webhook("a@example.com", &receiver.url());
@@ -183,11 +163,7 @@ async fn sigterm_refuses_new_otps_finishes_calls_and_sends_webhooks(backend: Bac
         (answer.status == 503).then_some(answer)
     })
     .await;
-    assert!(
-        not_ready.text.contains("shutting down"),
-        "{}",
-        not_ready.text
-    );
+    assert!(not_ready.text.contains("shutting down"), "{}", not_ready.text);
     let refused = customer.send(&phone(ANSWERED), "4829").await;
     assert_eq!((refused.status, refused.error()), (503, "overloaded"));
     assert!(refused.header("retry-after").is_some());
@@ -199,12 +175,7 @@ async fn sigterm_refuses_new_otps_finishes_calls_and_sends_webhooks(backend: Bac
         .iter()
         .map(|_| receiver.next())
         .map(|hook| {
-            assert_eq!(
-                hook.header("X-NEXO-Event-Type"),
-                "otp.delivered",
-                "{}",
-                hook.body
-            );
+            assert_eq!(hook.header("X-NEXO-Event-Type"), "otp.delivered", "{}", hook.body);
             hook.json()["id"].as_str().unwrap().to_owned()
         })
         .collect();
@@ -213,10 +184,7 @@ async fn sigterm_refuses_new_otps_finishes_calls_and_sends_webhooks(backend: Bac
     assert_eq!(notified, ids);
     assert!(receiver.try_next().is_none());
     gateway.restart();
-    let customer = harness::Customer {
-        api: format!("{}/api/v1", gateway.url),
-        ..customer
-    };
+    let customer = harness::Customer { api: format!("{}/api/v1", gateway.url), ..customer };
     for id in &ids {
         let kept = customer.get(&format!("deliveries/{id}")).await;
         assert_eq!(kept.json["status"], "delivered", "{}", kept.text);
@@ -229,23 +197,15 @@ async fn sigterm_refuses_new_otps_finishes_calls_and_sends_webhooks(backend: Bac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_load_balancer_an_idle_node_keeps_answering_for_the_drain_time() {
-    let mut gateway = Gateway::start(
-        Backend::Sqlite,
-        &[("NEXO_SERVER__DRAIN_AT_LEAST_MS", "1500")],
-    );
+    let mut gateway =
+        Gateway::start(Backend::Sqlite, &[("NEXO_SERVER__DRAIN_AT_LEAST_MS", "1500")]);
     let started = Instant::now();
     gateway.signal("TERM");
-    until("not ready", TIMEOUT, async || {
-        (readiness(&gateway).await.status == 503).then_some(())
-    })
-    .await;
+    until("not ready", TIMEOUT, async || (readiness(&gateway).await.status == 503).then_some(()))
+        .await;
     assert_eq!(gateway.wait_for_exit().await, Some(0));
     assert!(started.elapsed() >= Duration::from_millis(1500));
-    assert!(
-        started.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,15 +213,12 @@ async fn the_service_manager_is_notified_of_each_state_and_of_liveness() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("notify");
     let manager = UnixDatagram::bind(&socket).unwrap();
-    manager
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let wait_for = |wanted: &str| {
         let mut buffer = [0; 4096];
         loop {
-            let length = manager
-                .recv(&mut buffer)
-                .unwrap_or_else(|error| panic!("{wanted}: {error}"));
+            let length =
+                manager.recv(&mut buffer).unwrap_or_else(|error| panic!("{wanted}: {error}"));
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if text.lines().any(|line| line == wanted) {
                 return text;
@@ -271,10 +228,7 @@ async fn the_service_manager_is_notified_of_each_state_and_of_liveness() {
     let mut gateway = Gateway::configured(
         Backend::Sqlite,
         "",
-        &[
-            ("NOTIFY_SOCKET", socket.to_str().unwrap()),
-            ("WATCHDOG_USEC", "400000"),
-        ],
+        &[("NOTIFY_SOCKET", socket.to_str().unwrap()), ("WATCHDOG_USEC", "400000")],
     );
     wait_for("READY=1");
     for _ in 0..3 {

@@ -23,12 +23,7 @@ fn assert_overloaded(answer: &Answer) {
 async fn timed<F: Future<Output = Answer>>(request: F) -> Answer {
     let since = Instant::now();
     let answer = request.await;
-    assert!(
-        since.elapsed() < REFUSAL_TIMEOUT,
-        "{:?}: {}",
-        since.elapsed(),
-        answer.text
-    );
+    assert!(since.elapsed() < REFUSAL_TIMEOUT, "{:?}: {}", since.elapsed(), answer.text);
     answer
 }
 
@@ -96,16 +91,9 @@ async fn a_blocked_database_is_a_503_without_delay_and_costs_nothing(backend: Ba
     let phones: Vec<String> = (0..40).map(|_| phone(90)).collect();
     // Two rounds: the second arrives after the first was refused.
     for _ in 0..2 {
-        let plain = join_all(
-            phones[..20]
-                .iter()
-                .map(|to| timed(customer.send(to, "1234"))),
-        );
-        let with_keys = join_all(
-            phones[20..]
-                .iter()
-                .map(|to| timed(send_with_key(&customer, to, to))),
-        );
+        let plain = join_all(phones[..20].iter().map(|to| timed(customer.send(to, "1234"))));
+        let with_keys =
+            join_all(phones[20..].iter().map(|to| timed(send_with_key(&customer, to, to))));
         let (plain, with_keys) = tokio::join!(plain, with_keys);
         plain.iter().chain(&with_keys).for_each(assert_overloaded);
     }
@@ -178,9 +166,7 @@ async fn a_database_that_is_down_is_a_503_and_never_a_401_or_500() {
                 timed(customer.get("balance")),
                 timed(customer.get(&delivery)),
             );
-            [plain, with_key, balance, read]
-                .iter()
-                .for_each(assert_overloaded);
+            [plain, with_key, balance, read].iter().for_each(assert_overloaded);
         }
     }
     server.start_again();

@@ -15,10 +15,7 @@ fn path(name: &str) -> PathBuf {
 /// Validates a file with a program and fails if the program does. Skips the check if the program is not installed:
 /// `tests/run` installs it.
 fn validate_with(program: &str, arguments: &[&str], file: &str) {
-    let result = Command::new(program)
-        .args(arguments)
-        .arg(path(file))
-        .output();
+    let result = Command::new(program).args(arguments).arg(path(file)).output();
     match result {
         Ok(output) => assert!(
             output.status.success(),
@@ -35,9 +32,7 @@ fn validate_with(program: &str, arguments: &[&str], file: &str) {
 
 /// The value of a line `KEY=VALUE`.
 fn setting<'f>(file: &'f str, key: &str) -> &'f str {
-    let mut values = file
-        .lines()
-        .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let mut values = file.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     values.next().unwrap_or_else(|| panic!("no {key}"))
 }
 
@@ -49,20 +44,12 @@ fn the_systemd_unit_waits_for_readiness_and_for_the_longest_shutdown() {
     let seconds: u64 = setting(&unit, "TimeoutStopSec").parse().unwrap();
     // Calls 90 s, settling 5 s, webhooks 15 s.
     assert!(seconds >= 90 + 5 + 15, "{seconds}");
-    for hardening in [
-        "NoNewPrivileges",
-        "PrivateTmp",
-        "ProtectHome",
-        "LockPersonality",
-        "DynamicUser",
-    ] {
+    for hardening in
+        ["NoNewPrivileges", "PrivateTmp", "ProtectHome", "LockPersonality", "DynamicUser"]
+    {
         assert_eq!(setting(&unit, hardening), "yes");
     }
-    for (key, value) in [
-        ("UMask", "0077"),
-        ("StateDirectoryMode", "0700"),
-        ("LimitCORE", "0"),
-    ] {
+    for (key, value) in [("UMask", "0077"), ("StateDirectoryMode", "0700"), ("LimitCORE", "0")] {
         assert_eq!(setting(&unit, key), value);
     }
     // An exposure level of at most 2.0.
@@ -74,14 +61,7 @@ fn the_systemd_unit_waits_for_readiness_and_for_the_longest_shutdown() {
 fn containers_wait_for_the_longest_shutdown_and_do_not_run_as_root() {
     let compose = read("compose.yml");
     assert!(compose.contains("stop_grace_period: 125s"));
-    for service in [
-        "nexo-a:",
-        "nexo-b:",
-        "postgres:",
-        "haproxy:",
-        "prometheus:",
-        "grafana:",
-    ] {
+    for service in ["nexo-a:", "nexo-b:", "postgres:", "haproxy:", "prometheus:", "grafana:"] {
         assert!(compose.contains(&format!("\n  {service}\n")), "{service}");
     }
     let dockerfile = read("Dockerfile");

@@ -18,11 +18,7 @@ async fn with_one_trunk_the_other_carriers_have_no_route_for_live_keys(backend: 
     let gateway = with_a_trunk(backend, &far_end);
     assert_eq!(gateway.demo_key, None, "no demo account in production");
     let accounts = gateway.nexo(&["account", "list"]);
-    assert_eq!(
-        accounts["accounts"].as_array().unwrap().len(),
-        0,
-        "{accounts}"
-    );
+    assert_eq!(accounts["accounts"].as_array().unwrap().len(), 0, "{accounts}");
     let customer = gateway.customer("a@example.com", "1.00");
 
     let refused = customer.send(MOBIFONE_PHONE, "482917").await;
@@ -49,14 +45,7 @@ async fn with_one_trunk_the_other_carriers_have_no_route_for_live_keys(backend: 
 async fn carriers_without_a_route_are_named_by_check_and_trunks() {
     let far_end = ScriptedGateway::busy();
     let gateway = with_a_trunk(Backend::Sqlite, &far_end);
-    let unrouted = [
-        "vinaphone",
-        "mobifone",
-        "vietnamobile",
-        "gmobile",
-        "itel",
-        "wintel",
-    ];
+    let unrouted = ["vinaphone", "mobifone", "vietnamobile", "gmobile", "itel", "wintel"];
     let checked = gateway.nexo(&["config", "check"]);
     let named = checked["carriers_without_route"].as_array().unwrap();
     let named: Vec<&str> = named.iter().map(|name| name.as_str().unwrap()).collect();
@@ -84,11 +73,7 @@ async fn a_refund_is_shown_with_the_delivery_and_in_lists(backend: Backend) {
         let delivery = customer.terminal(id).await;
         assert_eq!(delivery.json["refunded"], refunded, "{}", delivery.text);
         let list = customer.get("deliveries?limit=1").await;
-        assert_eq!(
-            list.json["deliveries"][0]["refunded"], refunded,
-            "{}",
-            list.text
-        );
+        assert_eq!(list.json["deliveries"][0]["refunded"], refunded, "{}", list.text);
     }
     gateway.audit();
 }

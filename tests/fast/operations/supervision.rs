@@ -32,9 +32,8 @@ async fn actors_that_panic_under_load_restart_within_a_second_and_wallets_stay_c
     let mut gateway = Gateway::start(backend, &[("NEXO_CALLS__REPEAT", "1")]);
     let customer = gateway.customer("a@example.com", "1000.00");
     let stop = Arc::new(AtomicBool::new(false));
-    let loads: Vec<_> = (0..8)
-        .map(|_| tokio::spawn(load(customer.clone(), Arc::clone(&stop))))
-        .collect();
+    let loads: Vec<_> =
+        (0..8).map(|_| tokio::spawn(load(customer.clone(), Arc::clone(&stop)))).collect();
     for round in 1..=3 {
         for actors in ["carriers", "wallets", "webhooks"] {
             gateway.panic(actors);
@@ -53,14 +52,10 @@ async fn actors_that_panic_under_load_restart_within_a_second_and_wallets_stay_c
         accepted += load.await.unwrap();
     }
     assert!(accepted > 0);
-    until(
-        "calls end and the reaper settles",
-        3 * TIMEOUT,
-        async || {
-            let calls = gateway.metric("nexo_calls_in_progress").await;
-            (calls == 0.0 && gateway.is_sound()).then_some(())
-        },
-    )
+    until("calls end and the reaper settles", 3 * TIMEOUT, async || {
+        let calls = gateway.metric("nexo_calls_in_progress").await;
+        (calls == 0.0 && gateway.is_sound()).then_some(())
+    })
     .await;
     assert_eq!(gateway.terminate(), Some(0));
 }
@@ -73,10 +68,6 @@ async fn assert_ready_within_a_second(gateway: &Gateway) {
             return;
         }
         let waited = since.elapsed();
-        assert!(
-            waited < Duration::from_secs(1),
-            "not ready after a second: {}",
-            answer.text
-        );
+        assert!(waited < Duration::from_secs(1), "not ready after a second: {}", answer.text);
     }
 }

@@ -36,14 +36,8 @@ impl Collector {
                 std::thread::spawn(move || {
                     while let Some(body) = read_post(&stream) {
                         let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
-                        let scopes = request
-                            .resource_spans
-                            .into_iter()
-                            .flat_map(|r| r.scope_spans);
-                        spans
-                            .lock()
-                            .unwrap()
-                            .extend(scopes.flat_map(|scope| scope.spans));
+                        let scopes = request.resource_spans.into_iter().flat_map(|r| r.scope_spans);
+                        spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
                         bodies.lock().unwrap().push(body);
                     }
                 });
@@ -58,20 +52,13 @@ impl Collector {
 
     fn named(&self, name: &str) -> Vec<Span> {
         let spans = self.spans.lock().unwrap();
-        spans
-            .iter()
-            .filter(|span| span.name == name)
-            .cloned()
-            .collect()
+        spans.iter().filter(|span| span.name == name).cloned().collect()
     }
 
     /// Whether any received request contains this text.
     fn contains(&self, text: &str) -> bool {
         let bodies = self.bodies.lock().unwrap();
-        bodies.iter().any(|body| {
-            body.windows(text.len())
-                .any(|window| window == text.as_bytes())
-        })
+        bodies.iter().any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
     }
 }
 
@@ -98,17 +85,12 @@ fn read_post(stream: &TcpStream) -> Option<Vec<u8>> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let mut stream = stream;
-    stream
-        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        .ok()?;
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()?;
     Some(body)
 }
 
 fn text(span: &Span, key: &str) -> Option<String> {
-    let attribute = span
-        .attributes
-        .iter()
-        .find(|attribute| attribute.key == key)?;
+    let attribute = span.attributes.iter().find(|attribute| attribute.key == key)?;
     match attribute.value.as_ref()?.value.as_ref()? {
         Attribute::StringValue(text) => Some(text.clone()),
         Attribute::IntValue(number) => Some(number.to_string()),
@@ -149,20 +131,14 @@ async fn an_otp_is_a_single_trace_from_the_request_to_the_bye_and_the_webhook() 
     assert_eq!(accepted.status, 202, "{}", accepted.text);
     let delivery = accepted.json["id"].as_str().unwrap().to_owned();
     assert_eq!(receiver.next().json()["id"], delivery.as_str());
-    let webhook = until("the webhook's span", TIMEOUT, async || {
-        collector.named("webhook").pop()
-    })
-    .await;
-    let otp = until("the OTP's span", TIMEOUT, async || {
-        collector.named("otp").pop()
-    })
-    .await;
+    let webhook =
+        until("the webhook's span", TIMEOUT, async || collector.named("webhook").pop()).await;
+    let otp = until("the OTP's span", TIMEOUT, async || collector.named("otp").pop()).await;
     let trace = &otp.trace_id;
     let of_trace = |name: &str| -> Span {
         let spans = collector.named(name);
         let mut ours = spans.into_iter().filter(|span| &span.trace_id == trace);
-        ours.next()
-            .unwrap_or_else(|| panic!("no {name} in the trace"))
+        ours.next().unwrap_or_else(|| panic!("no {name} in the trace"))
     };
     let request = of_trace("request");
     assert!(request.parent_span_id.is_empty());
@@ -180,10 +156,7 @@ async fn an_otp_is_a_single_trace_from_the_request_to_the_bye_and_the_webhook() 
     assert_eq!(text(&call, "end").as_deref(), Some("partial_playback"));
     let answered: i64 = text(&call, "answered_ms").unwrap().parse().unwrap();
     let lasted = (call.end_time_unix_nano - call.start_time_unix_nano) / 1_000_000;
-    assert!(
-        answered > 0 && lasted as i64 >= answered + 900,
-        "{answered} of {lasted} ms"
-    );
+    assert!(answered > 0 && lasted as i64 >= answered + 900, "{answered} of {lasted} ms");
     assert!(otp.end_time_unix_nano >= call.end_time_unix_nano);
     assert_eq!(&webhook.trace_id, trace);
     assert_eq!(webhook.parent_span_id, otp.span_id);
@@ -208,10 +181,8 @@ async fn a_webhook_sent_after_a_restart_is_part_of_its_otps_trace() {
         let sent = customer.send(&format!("+8490{n:05}90"), "4829").await;
         assert_eq!(sent.status, 202, "{}", sent.text);
     }
-    until("all OTPs' spans", TIMEOUT, async || {
-        (collector.named("otp").len() == 18).then_some(())
-    })
-    .await;
+    until("all OTPs' spans", TIMEOUT, async || (collector.named("otp").len() == 18).then_some(()))
+        .await;
     for _ in 0..16 {
         receiver.next();
     }
@@ -257,10 +228,7 @@ async fn unsampled_traces_are_not_sent_and_an_unreachable_collector_delays_no_re
 async fn each_line_of_the_json_log_names_its_request_and_delivery() {
     let gateway = Gateway::start(
         Backend::Sqlite,
-        &[
-            ("NEXO_LOGS__FORMAT", "json"),
-            ("RUST_LOG", "info,nexo_actors=debug"),
-        ],
+        &[("NEXO_LOGS__FORMAT", "json"), ("RUST_LOG", "info,nexo_actors=debug")],
     );
     let customer = gateway.customer("a@example.com", "10.00");
     let number = phone(90);
@@ -273,16 +241,11 @@ async fn each_line_of_the_json_log_names_its_request_and_delivery() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
         .collect();
-    let accepted_lines: Vec<&Value> = lines
-        .iter()
-        .filter(|line| line["message"] == "accepted")
-        .collect();
+    let accepted_lines: Vec<&Value> =
+        lines.iter().filter(|line| line["message"] == "accepted").collect();
     assert_eq!(accepted_lines.len(), 1, "{log}");
     let spans = accepted_lines[0]["spans"].as_array().unwrap();
-    let names: Vec<&str> = spans
-        .iter()
-        .map(|span| span["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<&str> = spans.iter().map(|span| span["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["request", "otp", "call"]);
     assert_eq!(spans[0]["id"], request_id.as_str());
     assert_eq!(spans[1]["delivery"], delivery.as_str());

@@ -63,9 +63,7 @@ async fn decide_late(
 fn logged_actions(gateway: &Gateway) -> Vec<String> {
     let actions = gateway.nexo(&["operator", "actions"]);
     let actions = actions["actions"].as_array().unwrap();
-    let by_operator = actions
-        .iter()
-        .filter(|action| action["operator"] == "op@example.com");
+    let by_operator = actions.iter().filter(|action| action["operator"] == "op@example.com");
     by_operator
         .map(|action| {
             let fields = ["action", "account", "subject", "detail"];
@@ -83,10 +81,7 @@ async fn a_top_up_is_approved_once_and_a_refused_one_is_not_credited(backend: Ba
     let page = format!("{ROOT}/deposits");
     let (id, approved) = waiting::top_up(&gateway, LAN, "10.00");
     let shown = operator.get(&page).await;
-    shown
-        .must_contain(&approved)
-        .must_contain(LAN)
-        .must_contain("$10.000");
+    shown.must_contain(&approved).must_contain(LAN).must_contain("$10.000");
     let approve = format!("{page}/{id}/approve");
     let outcomes = decide_at_once(&mut operator, (&page, &approve), &[]).await;
     assert_eq!(outcomes, ONCE);
@@ -105,10 +100,7 @@ async fn a_top_up_is_approved_once_and_a_refused_one_is_not_credited(backend: Ba
         let late = decide_late(&mut operator, (&page, path), &[("reason", "x")]).await;
         assert_eq!(late, "came=before", "{path}");
     }
-    operator
-        .get(&page)
-        .await
-        .must_contain("No open top-ups or unmatched payments.");
+    operator.get(&page).await.must_contain("No open top-ups or unmatched payments.");
     assert_eq!(customer.balance().await.0, "10.000");
     assert_eq!(
         logged_actions(&gateway),
@@ -151,10 +143,7 @@ async fn an_unmatched_payment_is_credited_once_and_a_refused_one_is_not_credited
         let late = decide_late(&mut operator, (&page, path), &fields).await;
         assert_eq!(late, "came=before", "{path}");
     }
-    operator
-        .get(&page)
-        .await
-        .must_contain("No open top-ups or unmatched payments.");
+    operator.get(&page).await.must_contain("No open top-ups or unmatched payments.");
     assert_eq!(customer.balance().await.0, "10.000");
     assert_eq!(
         logged_actions(&gateway),
@@ -193,10 +182,7 @@ async fn a_month_is_paid_once_and_its_transfer_is_recorded_once(backend: Backend
     assert_eq!(listed["payouts"].as_array().unwrap().len(), 1, "{listed}");
     assert_eq!(number(&listed.to_string(), "amount"), "0.0044");
     let shown = operator.get(&page).await;
-    shown
-        .must_contain(LAN)
-        .must_contain("$0.0044")
-        .must_contain("970436");
+    shown.must_contain(LAN).must_contain("$0.0044").must_contain("970436");
 
     let id = listed["payouts"][0]["id"].as_str().unwrap();
     let sent = format!("{page}/{id}/sent");
@@ -225,19 +211,14 @@ async fn a_referral_is_revoked_once_with_its_pending_commission(backend: Backend
     let gateway = Gateway::start(backend, &[]);
     let mut lan = Visitor::signed_up(&gateway, LAN).await;
     waiting::commission(&gateway, &mut lan).await;
-    lan.get("/dashboard/referrals")
-        .await
-        .must_contain("$0.0044");
+    lan.get("/dashboard/referrals").await.must_contain("$0.0044");
     let mut operator = operator(&gateway).await;
     let page = format!("{ROOT}/revocations");
     let id = super::id_of(&gateway, FRIEND);
     let revoke = format!("{page}/{id}");
     let form = (page.as_str(), revoke.as_str());
     let shown = operator.get(&page).await;
-    shown
-        .must_contain(FRIEND)
-        .must_contain(LAN)
-        .must_contain("$0.0044");
+    shown.must_contain(FRIEND).must_contain(LAN).must_contain("$0.0044");
     let outcome = decide(&mut operator, form, &[("reason", "")]).await;
     assert_eq!(outcome, "came=note");
     let outcomes = decide_at_once(&mut operator, form, &[("reason", "bots")]).await;
@@ -247,9 +228,6 @@ async fn a_referral_is_revoked_once_with_its_pending_commission(backend: Backend
     assert!(!shown.text.contains(&format!("action=\"{revoke}\"")));
     let earned = gateway.nexo(&["referral", "show", "--account", LAN]);
     assert_eq!(number(&earned.to_string(), "pending"), "0.0");
-    assert_eq!(
-        logged_actions(&gateway),
-        [format!("revoke_referral {FRIEND} 0.0044 bots")]
-    );
+    assert_eq!(logged_actions(&gateway), [format!("revoke_referral {FRIEND} 0.0044 bots")]);
     gateway.audit();
 }

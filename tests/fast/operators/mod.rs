@@ -10,14 +10,7 @@ use harness::visitor::Visitor;
 use harness::{Backend, Customer, Gateway, per_database, phone};
 
 const ROOT: &str = "/dashboard/operators";
-const PAGES: [&str; 6] = [
-    "accounts",
-    "carriers",
-    "deposits",
-    "reviews",
-    "payouts",
-    "revocations",
-];
+const PAGES: [&str; 6] = ["accounts", "carriers", "deposits", "reviews", "payouts", "revocations"];
 
 async fn operator(gateway: &Gateway) -> Visitor {
     gateway.nexo(&[
@@ -91,33 +84,16 @@ async fn operator_pages_are_404_for_other_accounts(backend: Backend) {
     ] {
         forms.push(format!("{ROOT}/{}", form.replace("{}", &id)));
     }
-    let token = lan
-        .get("/dashboard/settings")
-        .await
-        .form_token()
-        .unwrap()
-        .to_owned();
+    let token = lan.get("/dashboard/settings").await.form_token().unwrap().to_owned();
     for form in &forms {
-        let fields = [
-            ("form_token", token.as_str()),
-            ("reason", "x"),
-            ("note", "x"),
-        ];
+        let fields = [("form_token", token.as_str()), ("reason", "x"), ("note", "x")];
         assert_eq!(lan.post(form, &fields).await.status, 404, "{form}");
         assert_eq!(operator.post(form, &[]).await.status, 403, "{form}");
     }
     let actions = gateway.nexo(&["operator", "actions"]);
     assert_eq!(actions["actions"].as_array().unwrap().len(), 0, "{actions}");
-    for unknown in [
-        "accounts/nonsense",
-        "accounts/00000000-0000-4000-8000-000000000000",
-        "x",
-    ] {
-        assert_eq!(
-            operator.get(&format!("{ROOT}/{unknown}")).await.status,
-            404,
-            "{unknown}"
-        );
+    for unknown in ["accounts/nonsense", "accounts/00000000-0000-4000-8000-000000000000", "x"] {
+        assert_eq!(operator.get(&format!("{ROOT}/{unknown}")).await.status, 404, "{unknown}");
     }
 }
 
@@ -128,10 +104,9 @@ async fn suspensions_credits_and_notes_of_an_operator_are_logged(backend: Backen
     // On PostgreSQL, a suspension reaches another node as fast.
     let second =
         (backend == Backend::Postgres).then(|| gateway.beside(&[("NEXO_CLUSTER__NODE", "n2")]));
-    let on_second = second.as_ref().map(|node| Customer {
-        api: format!("{}/api/v1", node.url),
-        ..customer.clone()
-    });
+    let on_second = second
+        .as_ref()
+        .map(|node| Customer { api: format!("{}/api/v1", node.url), ..customer.clone() });
     let mut operator = operator(&gateway).await;
     let id = id_of(&gateway, "lan@example.com");
     let page = format!("{ROOT}/accounts/{id}");
@@ -143,27 +118,16 @@ async fn suspensions_credits_and_notes_of_an_operator_are_logged(backend: Backen
     let none = operator.get(&format!("{ROOT}/accounts?q=nobody%25")).await;
     assert!(!none.text.contains(&page));
 
-    let empty = operator
-        .submit(&page, &format!("{page}/suspend"), &[("reason", " ")])
-        .await;
-    assert!(
-        empty.location().ends_with("came=note"),
-        "{}",
-        empty.location()
-    );
+    let empty = operator.submit(&page, &format!("{page}/suspend"), &[("reason", " ")]).await;
+    assert!(empty.location().ends_with("came=note"), "{}", empty.location());
     let reason = [("reason", "stolen <b>card</b>")];
-    let seen = operator
-        .submit(&page, &format!("{page}/suspend"), &reason)
-        .await;
+    let seen = operator.submit(&page, &format!("{page}/suspend"), &reason).await;
     assert_eq!(seen.status, 303, "{}", seen.text);
     for customer in [Some(&customer), on_second.as_ref()].into_iter().flatten() {
         let took = wait_for_status(customer, 403).await;
         assert!(took < Duration::from_secs(1), "{took:?}");
         let refused = customer.send(&phone(1), "482917").await;
-        assert_eq!(
-            (refused.status, refused.error()),
-            (403, "account_suspended")
-        );
+        assert_eq!((refused.status, refused.error()), (403, "account_suspended"));
     }
     let shown = operator.get(&page).await;
     shown.must_contain("stolen &lt;b&gt;card&lt;/b&gt;");
@@ -172,31 +136,17 @@ async fn suspensions_credits_and_notes_of_an_operator_are_logged(backend: Backen
     assert_eq!(seen.status, 303);
     wait_for_status(&customer, 200).await;
 
-    let credit = [
-        ("bucket", "bonus"),
-        ("amount", "2.50"),
-        ("reference", "sorry-1"),
-    ];
+    let credit = [("bucket", "bonus"), ("amount", "2.50"), ("reference", "sorry-1")];
     for outcome in ["done", "before"] {
-        let seen = operator
-            .submit(&page, &format!("{page}/credit"), &credit)
-            .await;
+        let seen = operator.submit(&page, &format!("{page}/credit"), &credit).await;
         assert!(seen.location().ends_with(outcome), "{}", seen.location());
     }
     let wrong = [("bucket", "bonus"), ("amount", "-1"), ("reference", "x")];
-    let seen = operator
-        .submit(&page, &format!("{page}/credit"), &wrong)
-        .await;
+    let seen = operator.submit(&page, &format!("{page}/credit"), &wrong).await;
     assert!(seen.location().ends_with("amount"), "{}", seen.location());
     assert_eq!(customer.balance().await.1, "3.500");
-    operator
-        .submit(&page, &format!("{page}/note"), &[("note", "called them")])
-        .await;
-    operator
-        .get(&page)
-        .await
-        .must_contain("called them")
-        .must_contain("op@example.com");
+    operator.submit(&page, &format!("{page}/note"), &[("note", "called them")]).await;
+    operator.get(&page).await.must_contain("called them").must_contain("op@example.com");
     let actions = gateway.nexo(&["operator", "actions", "--account", "lan@example.com"]);
     let names: Vec<&str> = actions["actions"]
         .as_array()
@@ -222,24 +172,15 @@ async fn a_drained_gateway_gets_no_new_calls(backend: Backend) {
     let name = name.to_owned();
     let drain = |drained: &'static str| {
         let name = name.clone();
-        vec![
-            ("carrier", "viettel".to_owned()),
-            ("gateway", name),
-            ("drained", drained.to_owned()),
-        ]
+        vec![("carrier", "viettel".to_owned()), ("gateway", name), ("drained", drained.to_owned())]
     };
     let fields = |form_fields: &[(&'static str, String)]| -> Vec<(String, String)> {
-        form_fields
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), v.clone()))
-            .collect()
+        form_fields.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect()
     };
     for (drained, status) in [("yes", 502), ("no", 202)] {
         let form_fields = fields(&drain(drained));
-        let form_fields: Vec<(&str, &str)> = form_fields
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
+        let form_fields: Vec<(&str, &str)> =
+            form_fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let seen = operator.submit(&page, &path, &form_fields).await;
         assert_eq!(seen.status, 303, "{}", seen.text);
         let sent = customer.send("+84981234590", "482917").await;
@@ -249,11 +190,7 @@ async fn a_drained_gateway_gets_no_new_calls(backend: Backend) {
             assert_eq!(customer.balance().await.1, "1.000");
         }
     }
-    let unknown = [
-        ("carrier", "viettel"),
-        ("gateway", "nowhere"),
-        ("drained", "yes"),
-    ];
+    let unknown = [("carrier", "viettel"), ("gateway", "nowhere"), ("drained", "yes")];
     assert_eq!(operator.submit(&page, &path, &unknown).await.status, 404);
     gateway.audit();
 }
@@ -286,10 +223,7 @@ async fn a_burst_to_sequential_numbers_is_reported_and_not_blocked(backend: Back
         tokio::time::sleep(Duration::from_millis(100)).await;
         let listed = gateway.nexo(&["operator", "reviews"]);
         let reviews = listed["reviews"].as_array().unwrap().clone();
-        if let Some(review) = reviews
-            .iter()
-            .find(|r| r["suspicion"] == "sequential_numbers")
-        {
+        if let Some(review) = reviews.iter().find(|r| r["suspicion"] == "sequential_numbers") {
             break review.clone();
         }
         assert!(started.elapsed() < Duration::from_secs(30), "{listed}");
@@ -301,12 +235,7 @@ async fn a_burst_to_sequential_numbers_is_reported_and_not_blocked(backend: Back
     assert_eq!(customer.get("balance").await.status, 200);
     let id = found["id"].as_str().unwrap();
     let close = format!("{page}/{id}/close");
-    let seen = operator
-        .submit(&page, &close, &[("note", "a test campaign")])
-        .await;
+    let seen = operator.submit(&page, &close, &[("note", "a test campaign")]).await;
     assert!(seen.location().ends_with("done"), "{}", seen.location());
-    operator
-        .get(&format!("{page}?all=yes"))
-        .await
-        .must_contain("a test campaign");
+    operator.get(&format!("{page}?all=yes")).await.must_contain("a test campaign");
 }

@@ -43,10 +43,7 @@ async fn the_webhooks_of_a_suspended_account_are_sent_when_it_is_resumed(backend
     assert_eq!(sent.status, 202, "{}", sent.text);
     suspend(&gateway, LAN);
     wait_for_status(&customer, 403).await;
-    let delivery = format!(
-        "/dashboard/deliveries/{}",
-        sent.json["id"].as_str().unwrap()
-    );
+    let delivery = format!("/dashboard/deliveries/{}", sent.json["id"].as_str().unwrap());
     until("the webhook in the outbox", TIMEOUT, async || {
         let seen = lan.get(&delivery).await;
         seen.text.contains(">pending<").then_some(())
@@ -74,14 +71,8 @@ async fn a_suspended_account_can_sign_in_and_read_and_nothing_else(backend: Back
     wait_for_status(&customer, 403).await;
     for customer in [&customer, &test] {
         let refused = customer.send(&phone(90), "1234").await;
-        assert_eq!(
-            (refused.status, refused.error()),
-            (403, "account_suspended")
-        );
-        assert_eq!(
-            customer.get("deliveries").await.error(),
-            "account_suspended"
-        );
+        assert_eq!((refused.status, refused.error()), (403, "account_suspended"));
+        assert_eq!(customer.get("deliveries").await.error(), "account_suspended");
     }
     let mut again = Visitor::of(&gateway);
     assert_eq!(again.sign_in(LAN, PASSWORD).await.status, 303);
@@ -99,10 +90,7 @@ async fn a_suspended_account_can_sign_in_and_read_and_nothing_else(backend: Back
         (&format!("{hook}/resume"), &[]),
         ("/dashboard/wallet/top-up", &[("amount", "10.00")]),
         ("/dashboard/wallet/low-balance", &[("threshold", "1.00")]),
-        (
-            "/dashboard/settings/email",
-            &[("email", "x@example.com"), ("confirm", PASSWORD)],
-        ),
+        ("/dashboard/settings/email", &[("email", "x@example.com"), ("confirm", PASSWORD)]),
     ];
     for (path, fields) in forms {
         let seen = again.submit("/dashboard/settings", path, fields).await;
@@ -119,10 +107,7 @@ async fn a_suspended_account_can_sign_in_and_read_and_nothing_else(backend: Back
     let id = again.id_after(keys, "/dashboard/api-keys/").await;
     let revoke = format!("{keys}/{id}/revoke");
     assert_eq!(again.submit(&revoke, &revoke, &[]).await.status, 303);
-    assert_eq!(
-        again.submit(settings, "/auth/sign-out", &[]).await.status,
-        303
-    );
+    assert_eq!(again.submit(settings, "/auth/sign-out", &[]).await.status, 303);
 }
 
 #[per_database]
@@ -136,9 +121,7 @@ async fn a_payment_to_a_suspended_account_waits_for_an_operator(backend: Backend
     let secret = BANK[4].1.to_owned();
     let signature = HashedSecret::from_record(secret).sign(body.as_bytes());
     let url = format!("{}/api/v1/bank-notifications", gateway.url);
-    let request = client()
-        .post(url)
-        .header("X-NEXO-Bank-Signature", signature);
+    let request = client().post(url).header("X-NEXO-Bank-Signature", signature);
     let taken = harness::answer(request.body(body)).await;
     assert_eq!(taken.json["status"], "kept", "{}", taken.text);
     let waiting = gateway.nexo(&["deposit", "list"]);

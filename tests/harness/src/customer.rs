@@ -34,8 +34,7 @@ pub struct Customer {
 
 impl Customer {
     pub async fn send(&self, phone: &str, code: &str) -> Answer {
-        self.post(&json!({ "phone": phone, "code": code }).to_string())
-            .await
+        self.post(&json!({ "phone": phone, "code": code }).to_string()).await
     }
 
     pub async fn post(&self, body: &str) -> Answer {
@@ -59,10 +58,7 @@ impl Customer {
     /// The wallet's cash and total, as written by the API.
     pub async fn balance(&self) -> (String, String) {
         let answer = self.get("balance").await;
-        (
-            number(&answer.text, "balance"),
-            number(&answer.text, "total"),
-        )
+        (number(&answer.text, "balance"), number(&answer.text, "total"))
     }
 
     /// Waits until the delivery is in a final state. The product guarantees that within a minute.
@@ -83,12 +79,7 @@ impl Customer {
 /// A number in a JSON text, exactly as written.
 pub fn number(json: &str, key: &str) -> String {
     let start = json.find(&format!("\"{key}\":")).unwrap() + key.len() + 3;
-    json[start..]
-        .split([',', '}'])
-        .next()
-        .unwrap()
-        .trim()
-        .to_owned()
+    json[start..].split([',', '}']).next().unwrap().trim().to_owned()
 }
 
 /// Sends a request and reads the whole response.
@@ -100,12 +91,7 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
 pub async fn read_answer(response: reqwest::Response) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
-    Answer {
-        status,
-        headers,
-        json: serde_json::from_str(&text).unwrap_or(Value::Null),
-        text,
-    }
+    Answer { status, headers, json: serde_json::from_str(&text).unwrap_or(Value::Null), text }
 }
 
 pub fn client() -> reqwest::Client {

@@ -68,11 +68,7 @@ pub(crate) fn database_url(name: &str) -> String {
 
 pub(crate) fn psql(command: &str) {
     let status = Command::new("psql")
-        .args([
-            &std::env::var("NEXO_TEST_POSTGRES_URL").unwrap(),
-            "-qc",
-            command,
-        ])
+        .args([&std::env::var("NEXO_TEST_POSTGRES_URL").unwrap(), "-qc", command])
         .stderr(Stdio::null())
         .status()
         .unwrap();

@@ -77,10 +77,7 @@ impl Gateway {
 
     /// The URL of its database, for tests that query it.
     pub fn database_url(&self) -> String {
-        let mut urls = self
-            .env
-            .iter()
-            .filter(|(key, _)| key == "NEXO_DATABASE__URL");
+        let mut urls = self.env.iter().filter(|(key, _)| key == "NEXO_DATABASE__URL");
         match urls.next_back() {
             Some((_, url)) => url.clone(),
             None => format!("sqlite://{}/data/nexo.db", self.dir.path().display()),
@@ -120,10 +117,7 @@ impl Gateway {
     pub fn query(&self, sql: &str) -> String {
         let url = self.env.iter().rfind(|(k, _)| k == "NEXO_DATABASE__URL");
         let (_, url) = url.expect("a node on PostgreSQL");
-        let output = Command::new("psql")
-            .args([url.as_str(), "-qAtc", sql])
-            .output()
-            .unwrap();
+        let output = Command::new("psql").args([url.as_str(), "-qAtc", sql]).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{sql}: {error}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -145,9 +139,8 @@ impl Gateway {
         let (_, hard) = self.limit("Max open files");
         let limit = soft.map_or(hard, |soft| soft.to_string());
         let pid = self.child.id().to_string();
-        let status = Command::new("prlimit")
-            .args(["--pid", &pid, &format!("--nofile={limit}:")])
-            .status();
+        let status =
+            Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={limit}:")]).status();
         assert!(status.unwrap().success(), "prlimit");
     }
 
@@ -207,9 +200,7 @@ impl Gateway {
     /// Makes its `carriers`, `wallets` or `webhooks` actors panic.
     pub fn panic(&self, actors: &str) {
         let socket = UnixDatagram::unbound().unwrap();
-        socket
-            .send_to(actors.as_bytes(), self.dir.path().join(PANICS))
-            .unwrap();
+        socket.send_to(actors.as_bytes(), self.dir.path().join(PANICS)).unwrap();
     }
 
     /// Adds a webhook endpoint to an account and returns the output of `nexo webhook add`.
@@ -221,14 +212,7 @@ impl Gateway {
     pub fn customer(&self, email: &str, cash: &str) -> Customer {
         self.nexo(&["account", "create", "--email", email]);
         if cash != "0" {
-            let credit = [
-                "wallet",
-                "credit",
-                "--account",
-                email,
-                "--bucket",
-                "balance",
-            ];
+            let credit = ["wallet", "credit", "--account", email, "--bucket", "balance"];
             let credit = [&credit[..], &["--amount", cash, "--reference", "start"]].concat();
             self.nexo(&credit);
         }
@@ -303,9 +287,7 @@ impl Drop for Gateway {
         if std::thread::panicking() {
             // The state of its trunks explains why a call was refused.
             let trunks = self.metrics.replace("/metrics", "/trunks");
-            let output = Command::new("curl")
-                .args(["-s", "-m", "2", &trunks])
-                .output();
+            let output = Command::new("curl").args(["-s", "-m", "2", &trunks]).output();
             let state = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             eprintln!("trunks: {}", state.unwrap_or_default());
         }
@@ -361,11 +343,7 @@ fn spawn(dir: &Path, env: &[(String, String)]) -> Child {
         .env("NEXO_TEST_PANICS", dir.join(PANICS))
         .envs(env.iter().cloned())
         .stdout(Stdio::piped())
-        .stderr(if sets_log_level {
-            log()
-        } else {
-            Stdio::inherit()
-        })
+        .stderr(if sets_log_level { log() } else { Stdio::inherit() })
         .stdin(Stdio::null())
         .spawn()
         .unwrap()

@@ -59,9 +59,7 @@ pub fn nexo_binary() -> PathBuf {
 
 /// A path in the repository.
 pub fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
 /// Polls until `poll` returns a value. Panics after `timeout`.

@@ -24,10 +24,7 @@ pub struct Mailbox {
 impl Mailbox {
     pub fn start() -> Mailbox {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mailbox = Mailbox {
-            address: listener.local_addr().unwrap(),
-            emails: Arc::default(),
-        };
+        let mailbox = Mailbox { address: listener.local_addr().unwrap(), emails: Arc::default() };
         let server = mailbox.clone();
         // The thread ends with the test's process.
         std::thread::spawn(move || {
@@ -62,10 +59,7 @@ impl Mailbox {
                     say("354 go on").ok()?;
                     let body = lines.by_ref().map_while(Result::ok);
                     let text: Vec<String> = body.take_while(|line| line != ".").collect();
-                    let email = Email {
-                        to: to.clone(),
-                        text: decoded(&text.join("\n")),
-                    };
+                    let email = Email { to: to.clone(), text: decoded(&text.join("\n")) };
                     self.emails.lock().unwrap().push(email);
                     say("250 kept").ok()?;
                 }
@@ -85,16 +79,11 @@ impl Mailbox {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let emails = self.emails();
-            let found = emails
-                .iter()
-                .find(|email| email.to == to && email.text.contains(text));
+            let found = emails.iter().find(|email| email.to == to && email.text.contains(text));
             if let Some(email) = found {
                 return email.clone();
             }
-            assert!(
-                Instant::now() < deadline,
-                "no e-mail for {to} with {text:?}: {emails:?}"
-            );
+            assert!(Instant::now() < deadline, "no e-mail for {to} with {text:?}: {emails:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

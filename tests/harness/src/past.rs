@@ -74,23 +74,16 @@ impl Past {
                 .zip(numbers)
                 .map(|((debit, outcome), n)| end(debit, outcome, n % 3 == 0))
                 .collect();
-            let ended = self
-                .store
-                .ledger()
-                .commit(&mut self.cache, &self.node, &[], &ends)
-                .await
-                .unwrap();
+            let ended =
+                self.store.ledger().commit(&mut self.cache, &self.node, &[], &ends).await.unwrap();
             assert!(ended.settled.iter().all(|settled| *settled));
         }
     }
 
     /// Writes a delivered OTP of a test key and returns its id.
     pub async fn test_delivery(&mut self, number: u32) -> DeliveryId {
-        let debit = Debit {
-            test: true,
-            cost: Micros::ZERO,
-            ..self.debit(number, &CarrierPlan::vietnam())
-        };
+        let debit =
+            Debit { test: true, cost: Micros::ZERO, ..self.debit(number, &CarrierPlan::vietnam()) };
         let ledger = self.store.ledger();
         let debits = std::slice::from_ref(&debit);
         let committed = ledger.commit(&mut self.cache, &self.node, debits, &[]);
@@ -128,11 +121,7 @@ fn end(debit: &Debit, outcome: &DebitOutcome, failed: bool) -> Settlement {
     let DebitOutcome::Posted { parts, .. } = outcome else {
         panic!("not posted: {outcome:?}");
     };
-    let status = if failed {
-        Status::Failed
-    } else {
-        Status::Delivered
-    };
+    let status = if failed { Status::Failed } else { Status::Delivered };
     let error_code = failed.then_some("carrier_error");
     let event = Event {
         delivery_id: debit.delivery_id,

@@ -27,14 +27,9 @@ static BLOCKS_OF_THIS_PROCESS: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 pub fn free_ports(count: u16) -> u16 {
     assert!(count <= BLOCK, "{count} ports");
     let step = count.next_multiple_of(2);
-    let mut blocks = BLOCKS_OF_THIS_PROCESS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut blocks = BLOCKS_OF_THIS_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        while let Some(block) = blocks
-            .last_mut()
-            .filter(|block| block.next + step <= block.end)
-        {
+        while let Some(block) = blocks.last_mut().filter(|block| block.next + step <= block.end) {
             let first = block.next;
             block.next += step;
             if (first..first + count).all(is_free) {
@@ -54,11 +49,7 @@ fn take_block() -> Block {
         let lock = File::create(folder.join(n.to_string())).unwrap();
         if lock.try_lock().is_ok() {
             let next = FIRST + n * BLOCK;
-            return Block {
-                next,
-                end: next + BLOCK,
-                _lock: lock,
-            };
+            return Block { next, end: next + BLOCK, _lock: lock };
         }
     }
     panic!("other tests use all ports");

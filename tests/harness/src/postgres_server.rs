@@ -17,10 +17,7 @@ impl Server {
     /// Starts a server. `None` if PostgreSQL is not installed.
     pub fn start() -> Option<Server> {
         let bin = newest_bin()?;
-        let dir = tempfile::Builder::new()
-            .prefix("nexo-pg")
-            .tempdir_in("/tmp")
-            .unwrap();
+        let dir = tempfile::Builder::new().prefix("nexo-pg").tempdir_in("/tmp").unwrap();
         if is_root() {
             let folder = dir.path().to_str().unwrap();
             run(Command::new("chown").args(["postgres", folder]));
@@ -51,11 +48,7 @@ impl Server {
             self.port
         );
         let log = self.dir.path().join("log");
-        run(self
-            .pg_ctl()
-            .arg("-l")
-            .arg(log)
-            .args(["-w", "-o", &options, "start"]));
+        run(self.pg_ctl().arg("-l").arg(log).args(["-w", "-o", &options, "start"]));
     }
 
     fn pg_ctl(&self) -> Command {
@@ -109,9 +102,6 @@ fn is_root() -> bool {
 
 fn run(command: &mut Command) {
     // Not `output()`: the server would inherit the pipes and hold them open.
-    let status = command
-        .stdout(std::process::Stdio::null())
-        .status()
-        .unwrap();
+    let status = command.stdout(std::process::Stdio::null()).status().unwrap();
     assert!(status.success(), "{command:?}");
 }

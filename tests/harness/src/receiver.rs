@@ -52,12 +52,7 @@ impl Receiver {
                 std::thread::spawn(move || receive(stream, &sender, &holds_answers));
             }
         });
-        Receiver {
-            address,
-            holds_answers,
-            connections,
-            hooks,
-        }
+        Receiver { address, holds_answers, connections, hooks }
     }
 
     /// Sets whether webhooks from now on get no response.
@@ -77,9 +72,7 @@ impl Receiver {
     }
 
     pub fn next(&self) -> Hook {
-        self.hooks
-            .recv_timeout(Duration::from_secs(70))
-            .expect("a webhook within 70 s")
+        self.hooks.recv_timeout(Duration::from_secs(70)).expect("a webhook within 70 s")
     }
 
     pub fn try_next(&self) -> Option<Hook> {
@@ -109,10 +102,7 @@ fn receive(
                 None => break,
             }
         }
-        let mut hook = Hook {
-            headers,
-            body: String::new(),
-        };
+        let mut hook = Hook { headers, body: String::new() };
         let length: usize = hook.header("content-length").parse().unwrap();
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();

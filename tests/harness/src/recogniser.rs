@@ -8,11 +8,7 @@ use crate::repository;
 /// The readings recognised in a recording, separated by spaces.
 pub fn recognised(recording: &Path) -> String {
     let script = repository("tests/telephony/python/recognise.py");
-    let output = Command::new(python())
-        .arg(script)
-        .arg(recording)
-        .output()
-        .unwrap();
+    let output = Command::new(python()).arg(script).arg(recording).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{error}"));

@@ -29,10 +29,7 @@ impl SandboxCarrier {
         let ready: Value = serde_json::from_str(&line).unwrap();
         // It prints each call, and would stop at a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        SandboxCarrier {
-            address: ready["listen"].as_str().unwrap().to_owned(),
-            child,
-        }
+        SandboxCarrier { address: ready["listen"].as_str().unwrap().to_owned(), child }
     }
 
     /// Its table in the configuration file.

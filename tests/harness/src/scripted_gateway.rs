@@ -42,9 +42,7 @@ pub struct ScriptedGateway {
 impl ScriptedGateway {
     pub fn start(script: Script) -> ScriptedGateway {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let gateway = ScriptedGateway {
             address: socket.local_addr().unwrap(),
             requests: Arc::default(),
@@ -64,11 +62,7 @@ impl ScriptedGateway {
                 if method.starts_with("SIP/") || is_silent.load(Ordering::Relaxed) {
                     continue;
                 }
-                let request = ReceivedRequest {
-                    method,
-                    text,
-                    at: Instant::now(),
-                };
+                let request = ReceivedRequest { method, text, at: Instant::now() };
                 let answers = script(&request);
                 // Recorded before the answers are sent, so that a test that has an answer sees the request.
                 requests.lock().unwrap().push(request.clone());
@@ -160,8 +154,6 @@ fn response(request: &ReceivedRequest, code: u16, fields: &str) -> String {
             false => format!("{name}: {value}\r\n"),
         }
     };
-    let head: String = ["Via", "From", "To", "Call-ID", "CSeq"]
-        .map(copied)
-        .concat();
+    let head: String = ["Via", "From", "To", "Call-ID", "CSeq"].map(copied).concat();
     format!("SIP/2.0 {code} Said\r\n{head}{fields}Content-Length: 0\r\n\r\n")
 }

@@ -20,9 +20,7 @@ pub struct PageResponse {
 
 impl PageResponse {
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     pub fn location(&self) -> &str {
@@ -42,11 +40,7 @@ impl PageResponse {
     }
 
     pub fn must_contain(&self, text: &str) -> &Self {
-        assert!(
-            self.text.contains(text),
-            "{text:?} is not on: {}",
-            self.text
-        );
+        assert!(self.text.contains(text), "{text:?} is not on: {}", self.text);
         self
     }
 }
@@ -74,27 +68,15 @@ impl Visitor {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        Visitor {
-            base: gateway.url.clone(),
-            http,
-            cookies: BTreeMap::new(),
-            headers: Vec::new(),
-        }
+        Visitor { base: gateway.url.clone(), http, cookies: BTreeMap::new(), headers: Vec::new() }
     }
 
     /// A visitor that has just signed up.
     pub async fn signed_up(gateway: &Gateway, email: &str) -> Visitor {
         let mut visitor = Visitor::of(gateway);
         let fields = [("email", email), ("password", PASSWORD)];
-        let seen = visitor
-            .submit("/auth/sign-up", "/auth/sign-up", &fields)
-            .await;
-        assert_eq!(
-            (seen.status, seen.location()),
-            (303, "/dashboard"),
-            "{}",
-            seen.text
-        );
+        let seen = visitor.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
+        assert_eq!((seen.status, seen.location()), (303, "/dashboard"), "{}", seen.text);
         visitor
     }
 
@@ -138,11 +120,8 @@ impl Visitor {
 
     async fn send(&mut self, mut request: reqwest::RequestBuilder) -> PageResponse {
         if !self.cookies.is_empty() {
-            let pairs: Vec<String> = self
-                .cookies
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
+            let pairs: Vec<String> =
+                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header("Cookie", pairs.join("; "));
         }
         for (name, value) in &self.headers {
@@ -177,11 +156,8 @@ impl Visitor {
     /// The first id that follows `path` on a page.
     pub async fn id_after(&mut self, page: &str, path: &str) -> String {
         let seen = self.get(page).await;
-        let mut ids = seen
-            .text
-            .split(path)
-            .skip(1)
-            .map(|rest| rest.chars().take(36).collect::<String>());
+        let mut ids =
+            seen.text.split(path).skip(1).map(|rest| rest.chars().take(36).collect::<String>());
         ids.find(|id| uuid::Uuid::parse_str(id).is_ok())
             .unwrap_or_else(|| panic!("no {path} on {page}: {}", seen.text))
     }
@@ -189,14 +165,8 @@ impl Visitor {
 
 /// The code of an authenticator app, `steps` 30-second steps from now.
 pub fn app_code(secret: &str, steps: i64) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let totp = Builder::new()
-        .with_secret(Secret::try_from_base32(secret).unwrap())
-        .build()
-        .unwrap();
-    totp.generate(now.checked_add_signed(30 * steps).unwrap())
-        .to_string()
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let totp =
+        Builder::new().with_secret(Secret::try_from_base32(secret).unwrap()).build().unwrap();
+    totp.generate(now.checked_add_signed(30 * steps).unwrap()).to_string()
 }

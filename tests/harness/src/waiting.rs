@@ -68,11 +68,7 @@ pub async fn suspicion(gateway: &Gateway, email: &str) {
         suspicions: vec![(key, account.id, Suspicion::LowAnswerRate, detail)],
         ..Findings::default()
     };
-    let opened = store
-        .operations()
-        .record_findings(&findings, now_ms())
-        .await
-        .unwrap();
+    let opened = store.operations().record_findings(&findings, now_ms()).await.unwrap();
     assert_eq!(opened, [Suspicion::LowAnswerRate]);
 }
 
@@ -84,9 +80,7 @@ pub async fn commission(gateway: &Gateway, referrer: &mut Visitor) {
     let mut friend = Visitor::of(gateway);
     friend.get(&format!("/en?ref={code}")).await;
     let fields = [("email", FRIEND), ("password", PASSWORD)];
-    let seen = friend
-        .submit("/auth/sign-up", "/auth/sign-up", &fields)
-        .await;
+    let seen = friend.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
     assert_eq!(seen.status, 303, "{}", seen.text);
     let key = gateway.nexo(&["key", "create", "--account", FRIEND, "--name", "server"]);
     let customer = Customer {

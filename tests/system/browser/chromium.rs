@@ -93,21 +93,11 @@ impl Browser {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        Browser {
-            client,
-            base: base.to_owned(),
-            screen,
-            name: name.to_owned(),
-            driver,
-            shots: 0,
-        }
+        Browser { client, base: base.to_owned(), screen, name: name.to_owned(), driver, shots: 0 }
     }
 
     pub async fn goto(&self, path: &str) {
-        self.client
-            .goto(&format!("{}{path}", self.base))
-            .await
-            .unwrap();
+        self.client.goto(&format!("{}{path}", self.base)).await.unwrap();
     }
 
     pub async fn path(&self) -> String {
@@ -130,11 +120,7 @@ impl Browser {
     /// Clicks the element that matches this selector.
     pub async fn click(&self, css: &str) {
         let found = self.client.find(Locator::Css(css)).await;
-        found
-            .unwrap_or_else(|error| panic!("{css}: {error}"))
-            .click()
-            .await
-            .unwrap();
+        found.unwrap_or_else(|error| panic!("{css}: {error}")).click().await.unwrap();
     }
 
     /// Clicks a link or a submit button and waits until the next page is loaded.

@@ -13,9 +13,7 @@ const FACTOR: &str = "/dashboard/settings/second-factor";
 async fn walk(screen: Screen, language: &str, name: &str) {
     let mailbox = Mailbox::start();
     let settings = [("NEXO_MAIL__SMTP_URL", mailbox.url())];
-    let settings = settings
-        .each_ref()
-        .map(|(key, value)| (*key, value.as_str()));
+    let settings = settings.each_ref().map(|(key, value)| (*key, value.as_str()));
     let gateway = Gateway::start(Backend::Sqlite, &settings);
     let mut b = Browser::open(&gateway.url, screen, language, name).await;
 
@@ -43,11 +41,7 @@ async fn walk(screen: Screen, language: &str, name: &str) {
     assert_ne!(secret(&b).await, first);
 
     b.goto(FACTOR).await;
-    let hidden = b
-        .client
-        .find(Locator::Css("input[name=secret]"))
-        .await
-        .unwrap();
+    let hidden = b.client.find(Locator::Css("input[name=secret]")).await.unwrap();
     let shared = hidden.prop("value").await.unwrap().unwrap();
     b.fill("code", &app_code(&shared, 0)).await;
     b.fill("password", PASSWORD).await;
@@ -58,10 +52,7 @@ async fn walk(screen: Screen, language: &str, name: &str) {
     b.check_page("factor-is-on").await;
 
     // A code is valid for one sign-in.
-    for (code, what) in [
-        (app_code(&shared, 1), "second-step"),
-        (recovery, "by-recovery-code"),
-    ] {
+    for (code, what) in [(app_code(&shared, 1), "second-step"), (recovery, "by-recovery-code")] {
         b.client.delete_all_cookies().await.unwrap();
         b.goto("/auth/sign-in").await;
         b.fill("email", EMAIL).await;
@@ -97,8 +88,7 @@ async fn walk(screen: Screen, language: &str, name: &str) {
     assert_eq!(b.path().await, "/dashboard/settings/access");
     b.check_page("access-review").await;
     b.click("input[type=checkbox]").await;
-    b.follow("form[action='/dashboard/settings/access'] button")
-        .await;
+    b.follow("form[action='/dashboard/settings/access'] button").await;
     assert_eq!(b.path().await, "/dashboard/settings");
     b.check_page("access-reviewed").await;
 

@@ -14,10 +14,7 @@ const OPEN: [(&str, &str); 7] = [
     ("NEXO_DEPOSITS__BANK_ACCOUNT", "0123456789"),
     ("NEXO_DEPOSITS__BANK_HOLDER", "CONG TY NEXO"),
     ("NEXO_DEPOSITS__VND_PER_USD", "25000"),
-    (
-        "NEXO_DEPOSITS__NOTIFICATION_SECRET",
-        "a-secret-of-the-bank-0001",
-    ),
+    ("NEXO_DEPOSITS__NOTIFICATION_SECRET", "a-secret-of-the-bank-0001"),
 ];
 
 async fn send(gateway: &Gateway, key: &str, phone: &str, from: &str) -> Answer {
@@ -132,8 +129,7 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     b.check_page("wallet").await;
     b.goto("/dashboard/wallet/top-up").await;
     b.check_page("top-up").await;
-    b.follow("form[action='/dashboard/wallet/top-up'] button")
-        .await;
+    b.follow("form[action='/dashboard/wallet/top-up'] button").await;
     b.wait_for("CONG TY NEXO").await;
     b.check_page("top-up-to-pay").await;
     b.goto("/dashboard/webhooks").await;
@@ -183,22 +179,14 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
 /// The code in the referrer's link.
 async fn referral_code(mut referrer: Visitor) -> String {
     let page = referrer.get("/dashboard/referrals").await;
-    between(&page.text, "?ref=", "\"")
-        .expect("a link")
-        .to_owned()
+    between(&page.text, "?ref=", "\"").expect("a link").to_owned()
 }
 
 /// Decides every pending item on each operator page and checks the page before and after.
 async fn decide(b: &mut Browser) {
     for (page, forms) in [
         ("carriers", &[("[action$='/drain']", "")][..]),
-        (
-            "deposits",
-            &[
-                ("[action$='/credit']", "account"),
-                ("[action$='/refuse']", "reason"),
-            ],
-        ),
+        ("deposits", &[("[action$='/credit']", "account"), ("[action$='/refuse']", "reason")]),
         ("reviews", &[("[action$='/close']", "note")]),
         ("reviews?all=yes", &[]),
         ("payouts", &[("[action$='/sent']", "reference")]),

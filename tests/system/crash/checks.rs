@@ -45,11 +45,7 @@ impl Invariants {
         let audit = site.command(&["audit"]);
         self.check(audit["ok"] == true, || format!("audit: {audit}"));
         let http = client();
-        let calls = Calls {
-            site,
-            process,
-            http,
-        };
+        let calls = Calls { site, process, http };
         for id in &responses.accepted[self.checked.0..] {
             let answer = calls.get(&format!("deliveries/{id}")).await;
             let status = &answer.json["status"];
@@ -75,11 +71,7 @@ impl Invariants {
             "SELECT bucket, CAST(SUM(amount_micros) AS TEXT) FROM ledger_entries GROUP BY bucket",
         )
         .await;
-        let keys = [
-            ("free", "free_credit"),
-            ("bonus", "bonus_credit"),
-            ("balance", "balance"),
-        ];
+        let keys = [("free", "free_credit"), ("bonus", "bonus_credit"), ("balance", "balance")];
         for (bucket, key) in keys {
             let sum = sums.iter().find(|row| row[0] == bucket);
             let sum: i64 = sum.map_or(0, |row| row[1].parse().unwrap());
@@ -97,10 +89,7 @@ impl Invariants {
         let summary = self.webhooks(site).await;
         let interrupted = "SELECT CAST(COUNT(*) AS TEXT) FROM deliveries \
                            WHERE error_code = 'interrupted'";
-        Summary {
-            interrupted: rows(site, interrupted).await[0][0].parse().unwrap(),
-            ..summary
-        }
+        Summary { interrupted: rows(site, interrupted).await[0][0].parse().unwrap(), ..summary }
     }
 
     async fn outbox_empties(&mut self, site: &Site) {
@@ -163,9 +152,7 @@ impl Invariants {
                 "unknown" => true,
                 _ => false,
             };
-            self.check(matches, || {
-                format!("attempt {attempt} is {status}, received: {received}")
-            });
+            self.check(matches, || format!("attempt {attempt} is {status}, received: {received}"));
         }
         let wrong = rows(
             site,
@@ -196,18 +183,12 @@ impl Calls<'_> {
 
 /// Rows of text columns. On SQLite a gateway must be running, so that closing does not checkpoint the log.
 async fn rows(site: &Site, sql: &str) -> Vec<Vec<String>> {
-    query(site, sql, |row| {
-        (0..)
-            .map_while(|column| row.try_get_by_index(column).ok())
-            .collect()
-    })
-    .await
+    query(site, sql, |row| (0..).map_while(|column| row.try_get_by_index(column).ok()).collect())
+        .await
 }
 
 async fn ids(site: &Site, sql: &str) -> HashSet<String> {
-    let ids = query(site, sql, |row| {
-        row.try_get_by_index::<Uuid>(0).unwrap().to_string()
-    });
+    let ids = query(site, sql, |row| row.try_get_by_index::<Uuid>(0).unwrap().to_string());
     ids.await.into_iter().collect()
 }
 

@@ -67,22 +67,16 @@ impl Run {
     /// Starts the gateway on a working disk, checks everything, and kills it.
     async fn restart(&mut self) {
         let process = self.site.start();
-        self.invariants
-            .after_restart(&self.site, &process, &self.responses)
-            .await;
+        self.invariants.after_restart(&self.site, &process, &self.responses).await;
         process.kill();
     }
 
     async fn end(mut self, name: &str) {
         let process = self.site.start();
-        self.invariants
-            .after_restart(&self.site, &process, &self.responses)
-            .await;
+        self.invariants.after_restart(&self.site, &process, &self.responses).await;
         let summary = self.invariants.at_end(&self.site).await;
         process.kill();
-        self.invariants
-            .violations
-            .append(&mut self.responses.violations);
+        self.invariants.violations.append(&mut self.responses.violations);
         println!(
             "{name}: {} posts, {} accepted, {} unknown (500), {} cut off; {} interrupted; webhooks: \
              {} delivered, {} unknown; {} violations",
@@ -95,11 +89,7 @@ impl Run {
             summary.webhooks_unknown,
             self.invariants.violations.len(),
         );
-        assert!(
-            self.invariants.violations.is_empty(),
-            "{:#?}",
-            self.invariants.violations
-        );
+        assert!(self.invariants.violations.is_empty(), "{:#?}", self.invariants.violations);
     }
 }
 
@@ -149,9 +139,7 @@ async fn fail_at_each(numbers: impl IntoIterator<Item = u32>) {
                 wait_until_stopped(&process, &load, n).await;
                 load.end(&mut run.responses).await;
                 let log = run.site.logged()[logged..].to_owned();
-                let count = log
-                    .matches("ERROR the disk under the database failed")
-                    .count();
+                let count = log.matches("ERROR the disk under the database failed").count();
                 assert_eq!(count, 1, "{n}: {log}");
                 assert_everything_is_refused(&run, &process).await;
                 process.kill();
@@ -175,10 +163,7 @@ async fn wait_until_stopped(process: &Process, load: &Load, n: u32) {
             return;
         }
         let (late, done) = (Instant::now() >= give_up, load.is_done());
-        assert!(
-            !late,
-            "fsync {n} failed but the gateway still runs: {json}, all sent: {done}"
-        );
+        assert!(!late, "fsync {n} failed but the gateway still runs: {json}, all sent: {done}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -195,12 +180,7 @@ async fn assert_everything_is_refused(run: &Run, process: &Process) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     load.end(&mut responses).await;
-    assert_eq!(
-        (responses.refused, responses.posts),
-        (20, 20),
-        "{:?}",
-        responses.accepted
-    );
+    assert_eq!((responses.refused, responses.posts), (20, 20), "{:?}", responses.accepted);
 }
 
 /// While the log cannot grow, OTPs are refused without charge. Afterwards they are accepted again.
@@ -208,10 +188,8 @@ async fn assert_everything_is_refused(run: &Run, process: &Process) {
 async fn a_full_disk_refuses_otps_only_while_it_is_full() {
     let mut run = Run::new();
     // The 60th write of each database connection fails; a commit takes several writes.
-    let process = run
-        .site
-        .start_injected("pwrite64:error=ENOSPC:when=60")
-        .expect("the gateway starts");
+    let process =
+        run.site.start_injected("pwrite64:error=ENOSPC:when=60").expect("the gateway starts");
     let load = run.load(&process, 1);
     let give_up = Instant::now() + SOON;
     while !load.is_done() {

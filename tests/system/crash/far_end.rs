@@ -189,8 +189,7 @@ impl Request {
         let mut lines = self.text.lines();
         let found = lines.find_map(|line| {
             let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name)
-                .then(|| value.trim().to_owned())
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
         });
         found.unwrap_or_else(|| panic!("no {name} in {}", self.text))
     }

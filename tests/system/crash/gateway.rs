@@ -59,11 +59,8 @@ impl Site {
 
     /// Viettel routes to a far end that answers, MobiFone to a silent one. Calls are short.
     fn configuration(&self) -> String {
-        let (url, answering, silent) = (
-            &self.database.url,
-            self.far_end.address,
-            self.silent.address,
-        );
+        let (url, answering, silent) =
+            (&self.database.url, self.far_end.address, self.silent.address);
         format!(
             r#"
 [server]
@@ -125,13 +122,7 @@ caller_ids = ["+842471234567"]
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(
-                File::options()
-                    .append(true)
-                    .create(true)
-                    .open(self.log())
-                    .unwrap(),
-            );
+            .stderr(File::options().append(true).create(true).open(self.log()).unwrap());
         command
     }
 
@@ -175,11 +166,7 @@ caller_ids = ["+842471234567"]
             child.wait().unwrap();
             return None;
         };
-        Some(Process {
-            url: ready["http"].as_str().unwrap().to_owned(),
-            child,
-            _stdout: stdout,
-        })
+        Some(Process { url: ready["http"].as_str().unwrap().to_owned(), child, _stdout: stdout })
     }
 
     /// Starts the gateway and kills it `after` this time, ready or not.

@@ -56,13 +56,7 @@ async fn run(backend: Backend, rounds: u32) {
         round += 1;
         let process = site.start();
         invariants.after_restart(&site, &process, &responses).await;
-        let load = Load::start(
-            &process.url,
-            &site.key,
-            random.random(),
-            POSTS_PER_PROCESS,
-            &next,
-        );
+        let load = Load::start(&process.url, &site.key, random.random(), POSTS_PER_PROCESS, &next);
         let uptime = random.random_range(0..MAX_UPTIME_MS);
         tokio::time::sleep(Duration::from_millis(uptime)).await;
         load.is_dying.store(true, Ordering::Relaxed);
@@ -95,15 +89,8 @@ async fn run(backend: Backend, rounds: u32) {
         summary.webhooks_unknown,
         invariants.violations.len(),
     );
-    assert!(
-        invariants.violations.is_empty(),
-        "seed {seed}: {:#?}",
-        invariants.violations
-    );
+    assert!(invariants.violations.is_empty(), "seed {seed}: {:#?}", invariants.violations);
     assert!(responses.accepted.len() > rounds as usize, "seed {seed}");
-    assert!(
-        responses.cut_off > 0 && summary.interrupted > 0,
-        "seed {seed}"
-    );
+    assert!(responses.cut_off > 0 && summary.interrupted > 0, "seed {seed}");
     assert!(summary.webhooks_delivered > 0, "seed {seed}");
 }

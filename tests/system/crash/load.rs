@@ -68,11 +68,7 @@ impl Load {
             };
             tokio::spawn(customer.send())
         });
-        Load {
-            customers: customers.collect(),
-            is_dying,
-            stop,
-        }
+        Load { customers: customers.collect(), is_dying, stop }
     }
 
     /// Whether every request has a response.
@@ -138,9 +134,7 @@ impl Customer {
 
     fn take_slot(&self) -> bool {
         let less = |left: u32| left.checked_sub(1);
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .is_ok()
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
     /// A number not called before. Three in four reach the far end that answers, with a random behaviour.
@@ -163,8 +157,6 @@ fn record(responses: &mut Responses, status: u16, text: &str) {
         (502 | 429, Some(id)) => responses.refunded.push(id),
         (429 | 503 | 502, None) => responses.refused += 1,
         (500, _) => responses.unknown += 1,
-        _ => responses
-            .violations
-            .push(format!("unexpected response {status}: {text}")),
+        _ => responses.violations.push(format!("unexpected response {status}: {text}")),
     }
 }

@@ -79,7 +79,5 @@ fn handle_post(mut stream: &TcpStream, posts: &Mutex<Posts>) -> Option<()> {
         *posts.by_delivery.entry(delivery).or_default() += 1;
     }
     std::thread::sleep(Duration::from_millis(hasher.finish() % MAX_RESPONSE_MS));
-    stream
-        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        .ok()
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok()
 }

@@ -35,11 +35,7 @@ fn has_postgres() -> bool {
 
 /// The same customer, connected to another node.
 fn at(customer: &Customer, node: &Gateway) -> Customer {
-    Customer {
-        api: format!("{}/api/v1", node.url),
-        http: client(),
-        ..customer.clone()
-    }
+    Customer { api: format!("{}/api/v1", node.url), http: client(), ..customer.clone() }
 }
 
 async fn readiness(node: &Gateway) -> Answer {
@@ -83,10 +79,7 @@ async fn of_200_posts_at_once_for_one_phone_on_two_nodes_exactly_one_is_accepted
     // Each call ends as busy and is charged.
     let spent = 0.022 * rounds as f64;
     until("every call ends", SOON, async || {
-        let (in_a, in_b) = (
-            a.metric("nexo_calls_in_progress"),
-            b.metric("nexo_calls_in_progress"),
-        );
+        let (in_a, in_b) = (a.metric("nexo_calls_in_progress"), b.metric("nexo_calls_in_progress"));
         (in_a.await + in_b.await == 0.0).then_some(())
     })
     .await;
@@ -105,11 +98,7 @@ async fn a_wallet_that_two_nodes_spend_is_spent_to_the_last_otp_and_no_further()
     let on_a = a.customer("a@example.com", "1.1");
     let on_b = at(&on_a, &b);
     let posts = (0..120).map(|n| {
-        let customer = if n % 2 == 0 {
-            on_a.clone()
-        } else {
-            on_b.clone()
-        };
+        let customer = if n % 2 == 0 { on_a.clone() } else { on_b.clone() };
         async move { customer.send(&phone(90), "482917").await.status }
     });
     let statuses = join_all(posts).await;
@@ -188,10 +177,7 @@ fn a_second_process_of_the_same_name_is_refused_and_a_killed_one_is_replaced_at_
     let mut a = Gateway::start(Backend::Postgres, &[("NEXO_CLUSTER__NODE", "a")]);
     let (code, stderr) = a.second_server();
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(
-        stderr.contains("node a already runs on this database"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("node a already runs on this database"), "{stderr}");
     assert!(stderr.contains("[cluster] node"), "{stderr}");
     let killed = Instant::now();
     a.kill_and_restart();
@@ -205,11 +191,8 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
     if !has_postgres() {
         return;
     }
-    let (rings, silent, spare) = (
-        ScriptedGateway::ringing(),
-        ScriptedGateway::silent(),
-        ScriptedGateway::ringing(),
-    );
+    let (rings, silent, spare) =
+        (ScriptedGateway::ringing(), ScriptedGateway::silent(), ScriptedGateway::ringing());
     let hooks = Receiver::start();
     let carriers = format!(
         r#"[{{name="viettel",gateways=[{}]}},{{name="mobifone",gateways=[{},{}]}}]"#,
@@ -222,10 +205,7 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
         ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
         SHORT_CALLS,
     ];
-    let of_a = [
-        ("NEXO_CLUSTER__NODE", "a"),
-        ("NEXO_CARRIERS", carriers.as_str()),
-    ];
+    let of_a = [("NEXO_CLUSTER__NODE", "a"), ("NEXO_CARRIERS", carriers.as_str())];
     let a = Gateway::start(Backend::Postgres, &[&of_a[..], &webhooks].concat());
     let b = a.beside(&[&[("NEXO_CLUSTER__NODE", "b")][..], &webhooks].concat());
     let on_a = a.customer("a@example.com", "10");
@@ -256,9 +236,8 @@ async fn a_paused_node_neither_dials_nor_writes_when_it_resumes() {
     .await;
     assert_eq!(ended.json["status"], "failed");
     assert_eq!(ended.json["error_code"], "interrupted");
-    let both: HashSet<String> = (0..2)
-        .map(|_| hooks.next().header("x-nexo-delivery-id").to_owned())
-        .collect();
+    let both: HashSet<String> =
+        (0..2).map(|_| hooks.next().header("x-nexo-delivery-id").to_owned()).collect();
     assert!(both.contains(&ringing) && both.len() == 2, "{both:?}");
     assert_eq!(on_b.balance().await.1, "10.000");
     assert_eq!(b.metric("nexo_node_takeovers_total").await, 1.0);
@@ -338,10 +317,7 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
         ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
         ("NEXO_WEBHOOKS__TIMEOUT_MS", "60000"),
     ];
-    let of_a = [
-        ("NEXO_CLUSTER__NODE", "a"),
-        ("NEXO_CARRIERS", carriers.as_str()),
-    ];
+    let of_a = [("NEXO_CLUSTER__NODE", "a"), ("NEXO_CARRIERS", carriers.as_str())];
     let mut a = Gateway::start(Backend::Postgres, &[&of_a[..], &webhooks].concat());
     let on_a = a.customer("a@example.com", "10");
     // The receiver holds its responses: after 16 POSTs the rest waits in the outbox.
@@ -361,17 +337,15 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     for id in &ended {
         on_a.terminal(id).await;
     }
-    let held: Vec<String> = (0..16)
-        .map(|_| hooks.next().header("x-nexo-delivery-id").to_owned())
-        .collect();
+    let held: Vec<String> =
+        (0..16).map(|_| hooks.next().header("x-nexo-delivery-id").to_owned()).collect();
     a.kill();
     hooks.hold_answers(false);
 
     let b = a.beside(&[&[("NEXO_CLUSTER__NODE", "b")][..], &webhooks].concat());
     let on_b = at(&on_a, &b);
-    let sent: Vec<String> = (0..4)
-        .map(|_| hooks.next().header("x-nexo-delivery-id").to_owned())
-        .collect();
+    let sent: Vec<String> =
+        (0..4).map(|_| hooks.next().header("x-nexo-delivery-id").to_owned()).collect();
     let all: HashSet<&String> = held.iter().chain(&sent).collect();
     assert_eq!(all, ended.iter().collect::<HashSet<_>>());
 
@@ -386,18 +360,13 @@ async fn a_killed_nodes_calls_are_settled_and_its_webhooks_are_sent_once() {
     assert_eq!(on_b.balance().await.1, "9.560");
     assert_eq!(rings.requests("INVITE").len(), 1);
     let statuses = |status: &str| {
-        b.query(&format!(
-            "SELECT count(*) FROM webhook_attempts WHERE status = '{status}'"
-        ))
+        b.query(&format!("SELECT count(*) FROM webhook_attempts WHERE status = '{status}'"))
     };
     until("the last webhook result is written", SOON, async || {
         (statuses("delivered") == "5").then_some(())
     })
     .await;
-    assert_eq!(
-        (statuses("unknown").as_str(), statuses("sending").as_str()),
-        ("16", "0")
-    );
+    assert_eq!((statuses("unknown").as_str(), statuses("sending").as_str()), ("16", "0"));
     assert!(hooks.try_next().is_none());
     b.audit();
 }
@@ -412,34 +381,18 @@ async fn a_server_that_crashes_under_load_loses_no_accepted_delivery() {
         return;
     };
     let url = server.url();
-    let of = |name| {
-        [
-            ("NEXO_CLUSTER__NODE", name),
-            ("NEXO_DATABASE__URL", url.as_str()),
-        ]
-    };
+    let of = |name| [("NEXO_CLUSTER__NODE", name), ("NEXO_DATABASE__URL", url.as_str())];
     let a = Gateway::start(Backend::Sqlite, &of("a"));
     let b = a.beside(&of("b"));
     let on_a = a.customer("a@example.com", "1000");
     let on_b = at(&on_a, &b);
-    let unused = a.nexo(&[
-        "key",
-        "create",
-        "--account",
-        "a@example.com",
-        "--name",
-        "unused",
-    ]);
+    let unused = a.nexo(&["key", "create", "--account", "a@example.com", "--name", "unused"]);
     let stop = Arc::new(AtomicBool::new(false));
     let count = Arc::new(AtomicUsize::new(0));
     let loads: Vec<_> = (0..8)
         .map(|n| {
             let customer = if n % 2 == 0 { &on_a } else { &on_b };
-            tokio::spawn(load(
-                customer.clone(),
-                Arc::clone(&stop),
-                Arc::clone(&count),
-            ))
+            tokio::spawn(load(customer.clone(), Arc::clone(&stop), Arc::clone(&count)))
         })
         .collect();
     let wait_for_more = async || {
@@ -460,10 +413,7 @@ async fn a_server_that_crashes_under_load_loses_no_accepted_delivery() {
         assert_eq!(not_ready.status, 503);
     }
     // A node that cannot look up an unknown key answers 503, not 401.
-    let uncached = Customer {
-        key: unused["key"].as_str().unwrap().to_owned(),
-        ..on_b.clone()
-    };
+    let uncached = Customer { key: unused["key"].as_str().unwrap().to_owned(), ..on_b.clone() };
     let answer = uncached.send(&phone(90), "482917").await;
     assert_eq!((answer.status, answer.error()), (503, "overloaded"));
     server.start_again();
@@ -498,10 +448,7 @@ async fn a_server_that_crashes_under_load_loses_no_accepted_delivery() {
     a.audit();
     let spent = accepted_and_kept(&b);
     let total: f64 = on_a.balance().await.1.parse().unwrap();
-    assert!(
-        (1000.0 - 0.022 * spent - total).abs() < 1e-6,
-        "{total} is left"
-    );
+    assert!((1000.0 - 0.022 * spent - total).abs() < 1e-6, "{total} is left");
 }
 
 /// The number of deliveries that were charged and not refunded.

@@ -39,11 +39,7 @@ impl Balancer {
             .stderr(Stdio::null())
             .spawn()
             .expect("Debian's package haproxy");
-        Balancer {
-            url: format!("http://127.0.0.1:{own}"),
-            child,
-            _dir: dir,
-        }
+        Balancer { url: format!("http://127.0.0.1:{own}"), child, _dir: dir }
     }
 }
 
@@ -89,10 +85,7 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
     })
     .await;
     let direct = a.customer("a@example.com", "1000.00");
-    let balanced = Customer {
-        api: format!("{}/api/v1", balancer.url),
-        ..direct.clone()
-    };
+    let balanced = Customer { api: format!("{}/api/v1", balancer.url), ..direct.clone() };
 
     // A call lasts about ten seconds; each node takes half of the calls.
     let every = Duration::from_secs(10) / (calls() * 5 / 2);
@@ -130,18 +123,11 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
         assert_eq!(node.wait_for_exit().await, Some(0));
         tokio::task::block_in_place(|| node.restart());
         let url = node.url.clone();
-        until("the node is ready again", SOON, async || {
-            is_ready(&url).await.then_some(())
+        until("the node is ready again", SOON, async || is_ready(&url).await.then_some(())).await;
+        until("the balancer sends OTPs to the node again", SOON, async || {
+            let taken = node.metric("nexo_otp_requests_total").await;
+            (taken > 0.0).then_some(())
         })
-        .await;
-        until(
-            "the balancer sends OTPs to the node again",
-            SOON,
-            async || {
-                let taken = node.metric("nexo_otp_requests_total").await;
-                (taken > 0.0).then_some(())
-            },
-        )
         .await;
     }
     stop.store(true, Ordering::Relaxed);
@@ -153,20 +139,11 @@ async fn a_rolling_restart_under_load_cuts_no_call_loses_no_otp_and_shows_no_err
         assert_eq!(ended.json["status"], "delivered", "{}", ended.text);
     }
     let [a, b] = &nodes;
-    let took = [
-        a.metric("nexo_otp_requests_total").await,
-        b.metric("nexo_otp_requests_total").await,
-    ];
-    assert!(
-        took.iter().all(|count| *count > 0.0),
-        "one node received no OTPs: {took:?}"
-    );
+    let took =
+        [a.metric("nexo_otp_requests_total").await, b.metric("nexo_otp_requests_total").await];
+    assert!(took.iter().all(|count| *count > 0.0), "one node received no OTPs: {took:?}");
     let rows = a.query("SELECT COUNT(*) FROM deliveries");
-    assert_eq!(
-        rows,
-        accepted.len().to_string(),
-        "each delivery belongs to an accepted request"
-    );
+    assert_eq!(rows, accepted.len().to_string(), "each delivery belongs to an accepted request");
     a.audit();
     // The balancer reports ready balanced the restarted nodes.
     let ready = answer(client().get(format!("{}/readyz", balancer.url))).await;

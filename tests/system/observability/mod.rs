@@ -16,13 +16,8 @@ use prometheus::Prometheus;
 use tokio::task::JoinHandle;
 
 /// Alerts about the machine that runs the test, independent of the gateway.
-const MACHINE_ALERTS: [&str; 5] = [
-    "NexoMediaLate",
-    "NexoSlowAnswers",
-    "NexoCommitSlow",
-    "NexoAudioLossy",
-    "NexoOverloaded",
-];
+const MACHINE_ALERTS: [&str; 5] =
+    ["NexoMediaLate", "NexoSlowAnswers", "NexoCommitSlow", "NexoAudioLossy", "NexoOverloaded"];
 /// The alerts that the test provokes. A node whose carrier is down reports it in `/readyz`.
 const PROVOKED: [&str; 7] = [
     "NexoActorRestarts",
@@ -64,16 +59,11 @@ fn python() -> String {
 
 /// Runs a command to its end. Returns its output; the error holds the output of a failed command.
 fn run(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {
         true => Ok(stdout),
-        false => Err(format!(
-            "{stdout}{}",
-            String::from_utf8_lossy(&output.stderr)
-        )),
+        false => Err(format!("{stdout}{}", String::from_utf8_lossy(&output.stderr))),
     }
 }
 
@@ -104,34 +94,21 @@ fn the_dashboards_match_their_script_and_grafanas_schema() {
 #[test]
 fn every_alert_has_a_runbook_and_passes_its_own_tests() {
     let rules = root().join("grafana/prometheus/rules/nexo.yml");
-    run(Command::new("promtool")
-        .args(["check", "rules"])
-        .arg(&rules))
-    .unwrap();
+    run(Command::new("promtool").args(["check", "rules"]).arg(&rules)).unwrap();
     let tests = root().join("grafana/prometheus/tests");
-    run(Command::new("promtool")
-        .args(["test", "rules", "nexo_test.yml"])
-        .current_dir(&tests))
-    .unwrap();
+    run(Command::new("promtool").args(["test", "rules", "nexo_test.yml"]).current_dir(&tests))
+        .unwrap();
     let rules = std::fs::read_to_string(rules).unwrap();
     let tests = std::fs::read_to_string(tests.join("nexo_test.yml")).unwrap();
     let operations = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
-    let alerts: Vec<&str> = rules
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "))
-        .collect();
+    let alerts: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() > 20);
     for alert in alerts {
         let link = format!("docs/OPERATIONS.md#{}", alert.to_lowercase());
         assert!(rules.contains(&link), "{alert} names no runbook");
-        assert!(
-            operations.contains(&format!("### {alert}\n")),
-            "{alert} has no runbook"
-        );
-        assert!(
-            tests.contains(&format!("- name: {alert}\n")),
-            "{alert} has no test"
-        );
+        assert!(operations.contains(&format!("### {alert}\n")), "{alert} has no runbook");
+        assert!(tests.contains(&format!("- name: {alert}\n")), "{alert} has no test");
     }
 }
 
@@ -164,14 +141,9 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     tokio::time::sleep(normal_operation()).await;
     prometheus.scraped().await;
     let firing = prometheus.firing().await;
-    let unprovoked: Vec<_> = firing
-        .iter()
-        .filter(|name| !MACHINE_ALERTS.contains(&name.as_str()))
-        .collect();
-    assert!(
-        unprovoked.is_empty(),
-        "alerts fire in normal operation: {unprovoked:?}"
-    );
+    let unprovoked: Vec<_> =
+        firing.iter().filter(|name| !MACHINE_ALERTS.contains(&name.as_str())).collect();
+    assert!(unprovoked.is_empty(), "alerts fire in normal operation: {unprovoked:?}");
     assert_eq!(gateway.metric("nexo_actor_restarts_total").await, 0.0);
 
     // A carrier goes down, a webhook endpoint is unreachable, a wallet is empty, an actor panics.
@@ -183,24 +155,17 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
         keep_sending(&rich, "+8493", 1, Duration::from_secs(2), &stop),
     ];
     let expected: BTreeSet<String> = PROVOKED.iter().map(|name| (*name).to_owned()).collect();
-    until(
-        "the provoked alerts fire",
-        Duration::from_secs(90),
-        async || {
-            let firing = prometheus.firing().await;
-            expected.is_subset(&firing).then_some(())
-        },
-    )
+    until("the provoked alerts fire", Duration::from_secs(90), async || {
+        let firing = prometheus.firing().await;
+        expected.is_subset(&firing).then_some(())
+    })
     .await;
     let firing = prometheus.firing().await;
     let unexpected: Vec<_> = firing
         .difference(&expected)
         .filter(|name| !MACHINE_ALERTS.contains(&name.as_str()))
         .collect();
-    assert!(
-        unexpected.is_empty(),
-        "unexpected alerts fire: {unexpected:?}"
-    );
+    assert!(unexpected.is_empty(), "unexpected alerts fire: {unexpected:?}");
 
     // Every rule was evaluated without an error, and every metric in the rules exists.
     prometheus.rules_are_healthy().await;
@@ -210,39 +175,23 @@ async fn panels_and_alerts_show_what_was_provoked_and_nothing_else() {
     }
     let shown = async |query: &str| -> f64 {
         let series = prometheus.query(query).await;
-        let value = series
-            .first()
-            .map(|one| one["value"][1].as_str().unwrap().to_owned());
-        value
-            .unwrap_or_else(|| panic!("{query}: no data"))
-            .parse()
-            .unwrap()
+        let value = series.first().map(|one| one["value"][1].as_str().unwrap().to_owned());
+        value.unwrap_or_else(|| panic!("{query}: no data")).parse().unwrap()
     };
-    assert_eq!(
-        shown("min(nexo_gateway_up{carrier=\"mobifone\",gateway=\"hn1\"})").await,
-        0.0
-    );
+    assert_eq!(shown("min(nexo_gateway_up{carrier=\"mobifone\",gateway=\"hn1\"})").await, 0.0);
     // Wallet totals are computed every 15 seconds.
-    until(
-        "the empty wallet is counted",
-        Duration::from_secs(40),
-        async || {
-            let empty = shown("max(nexo_wallets{state=\"out_of_funds\"})").await;
-            (empty == 1.0).then_some(())
-        },
-    )
+    until("the empty wallet is counted", Duration::from_secs(40), async || {
+        let empty = shown("max(nexo_wallets{state=\"out_of_funds\"})").await;
+        (empty == 1.0).then_some(())
+    })
     .await;
     assert_eq!(shown("sum(nexo_actor_restarts_total)").await, 1.0);
     assert!(shown("nexo_webhook_attempts_total{outcome=\"failed\"}").await > 5.0);
     for series in prometheus.recorded() {
-        until(
-            &format!("{series} is recorded"),
-            Duration::from_secs(30),
-            async || {
-                let above_zero = prometheus.query(&format!("{series} > 0")).await;
-                (!above_zero.is_empty()).then_some(())
-            },
-        )
+        until(&format!("{series} is recorded"), Duration::from_secs(30), async || {
+            let above_zero = prometheus.query(&format!("{series} > 0")).await;
+            (!above_zero.is_empty()).then_some(())
+        })
         .await;
     }
     panels(&prometheus).await;
@@ -291,10 +240,7 @@ async fn check_metric_descriptions(gateway: &Gateway) {
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     for (name, kind) in types.map(|line| line.split_once(' ').unwrap()) {
         assert!(name.starts_with("nexo_"), "{name}");
-        assert!(
-            page.contains(&format!("# HELP {name} ")),
-            "{name} has no help text"
-        );
+        assert!(page.contains(&format!("# HELP {name} ")), "{name} has no help text");
         assert_ne!(kind, "summary", "{name} has no buckets");
     }
     for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -340,9 +286,7 @@ fn keep_sending(
         while !stop.load(Ordering::Relaxed) {
             due.tick().await;
             let n = NEXT.fetch_add(1, Ordering::Relaxed);
-            let sent = customer
-                .send(&format!("{prefix}{n:05}{last_two:02}"), "1234")
-                .await;
+            let sent = customer.send(&format!("{prefix}{n:05}{last_two:02}"), "1234").await;
             assert!([202, 402, 502, 503].contains(&sent.status), "{}", sent.text);
         }
     })

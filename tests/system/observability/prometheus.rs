@@ -22,17 +22,11 @@ impl Prometheus {
     /// Starts Prometheus with the files in `shipped`, scraping this gateway.
     pub async fn start(shipped: &Path, gateway: &Gateway) -> Prometheus {
         let dir = tempfile::tempdir().unwrap();
-        let target = gateway
-            .metrics
-            .trim_start_matches("http://")
-            .trim_end_matches("/metrics");
+        let target = gateway.metrics.trim_start_matches("http://").trim_end_matches("/metrics");
         let read = |name: &str| std::fs::read_to_string(shipped.join(name)).unwrap();
         let config = read("prometheus.yml");
         let nodes = r#"["nexo-a:9464", "nexo-b:9464"]"#;
-        assert!(
-            config.contains(nodes) && config.contains("scrape_interval: 5s"),
-            "{config}"
-        );
+        assert!(config.contains(nodes) && config.contains("scrape_interval: 5s"), "{config}");
         let config = config
             .replace(nodes, &format!(r#"["{target}"]"#))
             .replace("scrape_interval: 5s", "scrape_interval: 1s")
@@ -52,19 +46,10 @@ impl Prometheus {
             .stdout(Stdio::null())
             .spawn()
             .expect("Debian's package prometheus");
-        let prometheus = Prometheus {
-            url: format!("http://{address}"),
-            rules,
-            child,
-            _dir: dir,
-        };
+        let prometheus = Prometheus { url: format!("http://{address}"), rules, child, _dir: dir };
         until("Prometheus is ready", Duration::from_secs(30), async || {
             let ready = client().get(format!("{}/-/ready", prometheus.url)).send();
-            ready
-                .await
-                .ok()
-                .filter(|ready| ready.status() == 200)
-                .map(|_| ())
+            ready.await.ok().filter(|ready| ready.status() == 200).map(|_| ())
         })
         .await;
         prometheus
@@ -81,11 +66,7 @@ impl Prometheus {
 
     async fn get(&self, path: &str) -> Value {
         let response = answer(client().get(format!("{}/api/v1/{path}", self.url))).await;
-        assert_eq!(
-            response.json["status"], "success",
-            "{path}: {}",
-            response.text
-        );
+        assert_eq!(response.json["status"], "success", "{path}: {}", response.text);
         response.json["data"].clone()
     }
 
@@ -95,11 +76,7 @@ impl Prometheus {
         let url = url::Url::parse_with_params(&format!("{}/api/v1/query", self.url), arguments);
         let response = client().get(url.unwrap());
         let response = answer(response).await;
-        assert_eq!(
-            response.json["status"], "success",
-            "{query}: {}",
-            response.text
-        );
+        assert_eq!(response.json["status"], "success", "{query}: {}", response.text);
         response.json["data"]["result"].as_array().unwrap().clone()
     }
 
@@ -118,10 +95,8 @@ impl Prometheus {
     pub async fn rules_are_healthy(&self) {
         let groups = self.get("rules").await;
         let groups = groups["groups"].as_array().unwrap();
-        let rules: Vec<&Value> = groups
-            .iter()
-            .flat_map(|group| group["rules"].as_array().unwrap())
-            .collect();
+        let rules: Vec<&Value> =
+            groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
         assert!(rules.len() > 30);
         for rule in rules {
             assert_eq!(rule["health"], "ok", "{rule:#}");
@@ -130,21 +105,15 @@ impl Prometheus {
 
     /// The series that the recording rules write.
     pub fn recorded(&self) -> Vec<&str> {
-        let recorded: Vec<&str> = self
-            .rules
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("- record: "))
-            .collect();
+        let recorded: Vec<&str> =
+            self.rules.lines().filter_map(|line| line.trim().strip_prefix("- record: ")).collect();
         assert!(recorded.len() > 5);
         recorded
     }
 
     /// The metrics that the rules read.
     pub fn metrics_of_rules(&self) -> BTreeSet<String> {
-        let expressions = self
-            .rules
-            .lines()
-            .filter(|line| line.trim().starts_with("expr:"));
+        let expressions = self.rules.lines().filter(|line| line.trim().starts_with("expr:"));
         let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
         expressions
             .flat_map(|line| line.split(move |c: char| !is_of_name(c)))

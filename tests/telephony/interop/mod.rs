@@ -13,10 +13,7 @@ use harness::recogniser::python;
 fn the_python_recogniser_passes_its_own_tests() {
     let output = Command::new(python())
         .args(["-m", "unittest", "-q"])
-        .current_dir(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/telephony/python"
-        ))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/telephony/python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();

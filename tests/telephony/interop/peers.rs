@@ -123,10 +123,7 @@ impl Phone {
         // Ports for SIP, SIP over TLS, and control commands.
         let port = free_ports(3);
         let rtp = free_ports(20);
-        let modules = [
-            "/usr/lib/baresip/modules",
-            "/usr/lib/x86_64-linux-gnu/baresip/modules",
-        ];
+        let modules = ["/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules"];
         let modules = modules.iter().find(|path| Path::new(path).exists());
         let config = template("baresip.config")
             .replace("PHONE_PORT", &port.to_string())
@@ -134,10 +131,7 @@ impl Phone {
             .replace("FOLDER", folder.path().to_str().unwrap())
             .replace("RTP_FIRST", &rtp.to_string())
             .replace("RTP_LAST", &(rtp + 19).to_string())
-            .replace(
-                "MODULES",
-                modules.expect("install Debian's package baresip-core"),
-            );
+            .replace("MODULES", modules.expect("install Debian's package baresip-core"));
         write(folder.path().join("config"), &config);
         let account =
             |user: &str| format!("<sip:{user}@127.0.0.1:{port}>;regint=0;answermode=auto{more}\n");
@@ -149,11 +143,7 @@ impl Phone {
         baresip.arg("-f").arg(folder.path());
         let peer = Peer::start(&mut baresip, &log);
         listens(port, &log);
-        Phone {
-            port,
-            folder,
-            _baresip: peer,
-        }
+        Phone { port, folder, _baresip: peer }
     }
 
     pub fn file(&self, name: &str) -> String {
@@ -179,9 +169,8 @@ impl Phone {
     pub fn recognised_codes(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.folder.path()).unwrap();
         let files = files.map(|file| file.unwrap().path());
-        let mut recordings: Vec<PathBuf> = files
-            .filter(|path| path.to_str().unwrap().ends_with("-dec.wav"))
-            .collect();
+        let mut recordings: Vec<PathBuf> =
+            files.filter(|path| path.to_str().unwrap().ends_with("-dec.wav")).collect();
         recordings.sort();
         recordings.iter().map(|path| recognised(path)).collect()
     }
@@ -213,12 +202,7 @@ impl Sbc {
             .replace("PHONE_TRANSPORT", "udp")
             .replace("TLS_DIR", folder.path().to_str().unwrap());
         write(folder.path().join("kamailio.cfg"), &config);
-        let mut sbc = Sbc {
-            port,
-            folder,
-            kamailio: None,
-            defines: defines.to_vec(),
-        };
+        let mut sbc = Sbc { port, folder, kamailio: None, defines: defines.to_vec() };
         sbc.run();
         sbc
     }
@@ -277,10 +261,7 @@ pub fn carriers(gateway: &str) -> String {
 
 pub fn start(gateway: &str) -> Gateway {
     let carriers = carriers(gateway);
-    let settings = [
-        ("NEXO_CARRIERS", carriers.as_str()),
-        ("NEXO_CALLS__REPEAT", "1"),
-    ];
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), ("NEXO_CALLS__REPEAT", "1")];
     Gateway::start(Backend::Sqlite, &settings)
 }
 
@@ -316,12 +297,7 @@ pub async fn are_answered(gateway: &Gateway, calls: u32) {
 /// Asserts that a call is refused and that the customer receives an error.
 pub async fn assert_refused(customer: &Customer) {
     let sent = customer.send(NUMBER, "482917").await;
-    assert_eq!(
-        (sent.status, sent.error()),
-        (502, "no_route"),
-        "{}",
-        sent.text
-    );
+    assert_eq!((sent.status, sent.error()), (502, "no_route"), "{}", sent.text);
 }
 
 pub async fn deliver(customer: &Customer, code: &str) {

@@ -80,12 +80,7 @@ async fn a_pressed_key_repeats_the_code_at_most_three_times() {
     assert!((2..=4).contains(&readings.len()), "{codes}");
     assert_eq!(readings.last(), Some(&CODE), "{codes}");
     let interrupted = &readings[..readings.len() - 1];
-    assert!(
-        interrupted
-            .iter()
-            .all(|part| CODE.starts_with(part) && *part != CODE),
-        "{codes}"
-    );
+    assert!(interrupted.iter().all(|part| CODE.starts_with(part) && *part != CODE), "{codes}");
     gateway.audit();
 }
 

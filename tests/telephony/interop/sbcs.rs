@@ -167,9 +167,8 @@ async fn an_sbc_with_an_invalid_certificate_receives_no_requests() {
     let why = "certificate not valid for name \"127.0.0.1\"";
     assert_rejected(&other, &other.gateway("tls", ""), why).await;
     let sbc = Sbc::start(9);
-    let trusting_another = sbc
-        .gateway("tls", "")
-        .replace(&sbc.file("ca.pem"), &other.file("ca.pem"));
+    let trusting_another =
+        sbc.gateway("tls", "").replace(&sbc.file("ca.pem"), &other.file("ca.pem"));
     assert_rejected(&sbc, &trusting_another, "invalid peer certificate").await;
 }
 
@@ -201,10 +200,7 @@ async fn a_wrong_password_is_tried_once_and_reported_to_the_operator() {
         (!trunk["last_failure"].is_null()).then_some(trunk)
     })
     .await;
-    assert_eq!(
-        trunk["last_failure"]["what"],
-        "the registration was answered 401"
-    );
+    assert_eq!(trunk["last_failure"]["what"], "the registration was answered 401");
     assert_eq!(trunk["registered"], false);
     let customer = gateway.customer("a@example.com", "10.00");
     assert_refused(&customer).await;
@@ -254,10 +250,8 @@ async fn a_lost_registration_is_renewed_at_once() {
     let (_sipp, port) = phones(folder.path(), 1);
     let mut sbc = Sbc::start(port);
     // No probe notices the restart, and the registration lasts two minutes.
-    let gateway = start(
-        &sbc.gateway("udp", "")
-            .replace("options_ping_seconds=1", "options_ping_seconds=0"),
-    );
+    let gateway =
+        start(&sbc.gateway("udp", "").replace("options_ping_seconds=1", "options_ping_seconds=0"));
     is_registered(&gateway).await;
     sbc.stop();
     sbc.run();
@@ -273,10 +267,8 @@ async fn a_lost_registration_is_renewed_at_once() {
 /// SIPp as several phones behind the SBC.
 fn phones(folder: &Path, calls: usize) -> (Peer, u16) {
     let port = free_ports(2);
-    let scenario = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/telephony/sipp/scenarios/behind-sbc.xml"
-    );
+    let scenario =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/telephony/sipp/scenarios/behind-sbc.xml");
     let mut sipp = Command::new("sipp");
     sipp.args(["-sf", scenario, "-i", "127.0.0.1", "-p", &port.to_string()])
         .args(["-mp", &free_ports(4).to_string(), "-m", &calls.to_string()])
@@ -316,12 +308,7 @@ async fn traffic_through_a_restarted_sbc_ends_correctly() {
         traffic.spawn(async move {
             let sent = customer.send(&format!("+8498300{n:04}"), "4829").await;
             if sent.status != 202 {
-                assert_eq!(
-                    (sent.status, sent.error()),
-                    (502, "no_route"),
-                    "{}",
-                    sent.text
-                );
+                assert_eq!((sent.status, sent.error()), (502, "no_route"), "{}", sent.text);
                 return (n, None);
             }
             let ended = customer.terminal(sent.json["id"].as_str().unwrap()).await;

@@ -76,11 +76,7 @@ impl FarEnd {
             .args(["-mp", &free_ports(4).to_string(), "-m", &calls.to_string()])
             .args(["-nostdin", "-timeout", "100s", "-timeout_error"])
             .args(["-trace_err", "-error_file", errors.to_str().unwrap()])
-            .args([
-                "-trace_logs",
-                "-log_file",
-                folder.path().join("log").to_str().unwrap(),
-            ])
+            .args(["-trace_logs", "-log_file", folder.path().join("log").to_str().unwrap()])
             .args(arguments)
             .args(match arguments.contains(&"-i") {
                 true => &[][..],
@@ -91,12 +87,7 @@ impl FarEnd {
             .stderr(Stdio::null())
             .spawn()
             .expect("sipp: install Debian's package sip-tester");
-        FarEnd {
-            port,
-            scenario,
-            sipp,
-            folder,
-        }
+        FarEnd { port, scenario, sipp, folder }
     }
 
     /// Waits until SIPp has bound its port. Returns false if it exited before.
@@ -109,10 +100,7 @@ impl FarEnd {
             }
             let errors = self.errors();
             let scenario = self.scenario;
-            assert!(
-                Instant::now() < until,
-                "{scenario}: sipp does not listen\n{errors}"
-            );
+            assert!(Instant::now() < until, "{scenario}: sipp does not listen\n{errors}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -124,19 +112,10 @@ impl FarEnd {
             if let Some(status) = self.sipp.try_wait().unwrap() {
                 break status;
             }
-            assert!(
-                Instant::now() < until,
-                "{}: sipp is still waiting",
-                self.scenario
-            );
+            assert!(Instant::now() < until, "{}: sipp is still waiting", self.scenario);
             std::thread::sleep(Duration::from_millis(20));
         };
-        assert!(
-            status.success(),
-            "{}: {status}\n{}",
-            self.scenario,
-            self.errors()
-        );
+        assert!(status.success(), "{}: {status}\n{}", self.scenario, self.errors());
     }
 
     /// Whether SIPp still waits for calls.
@@ -163,10 +142,7 @@ impl Drop for FarEnd {
 
 /// The text of a scenario with these words replaced.
 pub fn edited(scenario: &str, edits: &[(&str, &str)]) -> String {
-    let scenarios = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/telephony/sipp/scenarios"
-    );
+    let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/telephony/sipp/scenarios");
     let text = std::fs::read_to_string(format!("{scenarios}/{scenario}.xml")).unwrap();
     let edit = |text: String, (word, by): &(&str, &str)| {
         assert!(text.contains(word), "{scenario} has no {word}");
@@ -181,10 +157,8 @@ pub fn has_port(pid: u32, port: u16) -> bool {
     // Without IPv6 the table for it does not exist.
     let tables =
         tables.map(|name| std::fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default());
-    let addresses = [
-        format!("0100007F:{port:04X}"),
-        format!("00000000000000000000000001000000:{port:04X}"),
-    ];
+    let addresses =
+        [format!("0100007F:{port:04X}"), format!("00000000000000000000000001000000:{port:04X}")];
     let inode = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let local = fields.get(1)?;
@@ -192,14 +166,9 @@ pub fn has_port(pid: u32, port: u16) -> bool {
         is_it.then(|| format!("socket:[{}]", fields[9]))
     };
     // Another process may use the same port number on the other loopback address.
-    let sockets: Vec<String> = tables
-        .iter()
-        .flat_map(|table| table.lines())
-        .filter_map(inode)
-        .collect();
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .into_iter()
-        .flatten();
+    let sockets: Vec<String> =
+        tables.iter().flat_map(|table| table.lines()).filter_map(inode).collect();
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
     files
         .flatten()
         .filter_map(|file| std::fs::read_link(file.path()).ok())

@@ -62,12 +62,7 @@ async fn the_only_gateway_is_tried_once_more_after_throttling() {
     let customer = gateway.customer("a@example.com", "10.00");
     for n in 1..=5 {
         let sent = customer.send(&phone(n), "482917").await;
-        assert_eq!(
-            (sent.status, sent.error()),
-            (429, "no_route"),
-            "{}",
-            sent.text
-        );
+        assert_eq!((sent.status, sent.error()), (429, "no_route"), "{}", sent.text);
         let wait = sent.json["retry_after_seconds"].as_u64().unwrap();
         assert!((10..=17).contains(&wait), "{wait}");
     }

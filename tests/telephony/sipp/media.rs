@@ -39,10 +39,7 @@ async fn an_in_band_tone_starts_the_code(key: &str) {
     let folder = tempfile::tempdir().unwrap();
     let tone = folder.path().join("tone.alaw");
     let tone = tone.to_str().unwrap();
-    let made = python_program("tone.py")
-        .args([key, tone])
-        .status()
-        .unwrap();
+    let made = python_program("tone.py").args([key, tone]).status().unwrap();
     assert!(made.success());
     let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
     let gateway = start(Backend::Sqlite, &[far_end.port], &[REQUIRE_KEYPRESS]);
@@ -62,13 +59,7 @@ fn a_key_is_received_from_behind_a_nat() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (tone, scenario) = (file("tone.alaw"), file("scenario.xml"));
-    assert!(
-        python_program("tone.py")
-            .args(["7", &tone])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(python_program("tone.py").args(["7", &tone]).status().unwrap().success());
     let edits = [("key.alaw", tone.as_str()), ("[media_ip]", "10.9.9.9")];
     std::fs::write(&scenario, edited("press-tone", &edits)).unwrap();
     let script = r#"
@@ -104,13 +95,7 @@ async fn a_far_end_that_falls_silent_is_hung_up() {
     let folder = tempfile::tempdir().unwrap();
     let tone = folder.path().join("tone.alaw");
     let tone = tone.to_str().unwrap();
-    assert!(
-        python_program("tone.py")
-            .args(["#", tone])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(python_program("tone.py").args(["#", tone]).status().unwrap().success());
     let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
     let media_timeout = [("NEXO_CALLS__MEDIA_TIMEOUT_SECONDS", "1")];
     let gateway = start(Backend::Sqlite, &[far_end.port], &media_timeout);
@@ -162,18 +147,10 @@ async fn audio_continues_at_its_new_port(scenario: &'static str) {
     let mut packet = [0; 2000];
     let mut numbers = Vec::new();
     while let Ok(length) = other.recv(&mut packet) {
-        assert_eq!(
-            (length, packet[0], packet[1] & 0x7F),
-            (172, 0x80, 8),
-            "{scenario}"
-        );
+        assert_eq!((length, packet[0], packet[1] & 0x7F), (172, 0x80, 8), "{scenario}");
         numbers.push(u16::from_be_bytes([packet[2], packet[3]]));
     }
-    assert!(
-        numbers.len() > 100,
-        "{scenario}: {} of {sent}",
-        numbers.len()
-    );
+    assert!(numbers.len() > 100, "{scenario}: {} of {sent}", numbers.len());
     // The first packets went to the old port. The packets here are consecutive.
     assert!(f64::from(numbers.len() as u32) < sent - 20.0, "{scenario}");
     let follows = |two: &[u16]| two[1] == two[0].wrapping_add(1);
@@ -203,11 +180,7 @@ async fn aes_256_srtp_interoperates_with_libsrtp() {
     output.read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n", "the phone is ready");
     let carriers = carriers(&[far_end.port], ",options_ping_seconds=0,srtp=true");
-    let settings = [
-        ("NEXO_CARRIERS", carriers.as_str()),
-        QUICK,
-        REQUIRE_KEYPRESS,
-    ];
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK, REQUIRE_KEYPRESS];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
     deliver(&gateway, "482917").await;
     // The program prints its counts after some seconds without audio.

@@ -30,10 +30,7 @@ fn carriers(ports: &[u16], more: &str) -> String {
         .iter()
         .enumerate()
         .map(|(n, port)| {
-            format!(
-                r#"{{name="gw{n}",uri="sip:127.0.0.1:{port}",priority={}{more}}}"#,
-                n + 1
-            )
+            format!(r#"{{name="gw{n}",uri="sip:127.0.0.1:{port}",priority={}{more}}}"#, n + 1)
         })
         .collect();
     format!(
@@ -58,37 +55,21 @@ struct End {
 }
 
 const fn kept(error_code: &'static str, carrier_status: &'static str) -> End {
-    End {
-        status: "failed",
-        error_code: Some(error_code),
-        carrier_status,
-        is_kept: true,
-    }
+    End { status: "failed", error_code: Some(error_code), carrier_status, is_kept: true }
 }
 
 const fn refunded(error_code: &'static str, carrier_status: &'static str) -> End {
-    End {
-        is_kept: false,
-        ..kept(error_code, carrier_status)
-    }
+    End { is_kept: false, ..kept(error_code, carrier_status) }
 }
 
-const DELIVERED: End = End {
-    status: "delivered",
-    error_code: None,
-    carrier_status: "success",
-    is_kept: true,
-};
+const DELIVERED: End =
+    End { status: "delivered", error_code: None, carrier_status: "success", is_kept: true };
 
 fn assert_end(answer: &Answer, end: &End) {
     assert_eq!(answer.json["status"], end.status, "{}", answer.text);
     let error_code = end.error_code.map_or(Value::Null, Value::from);
     assert_eq!(answer.json["error_code"], error_code, "{}", answer.text);
-    assert_eq!(
-        answer.json["carrier_status"], end.carrier_status,
-        "{}",
-        answer.text
-    );
+    assert_eq!(answer.json["carrier_status"], end.carrier_status, "{}", answer.text);
 }
 
 /// Places one call to a gateway that runs `scenario`, and asserts that it is accepted and ends as `end`.
@@ -123,12 +104,7 @@ async fn refused(backend: Backend, scenario: &'static str, answer: &[&str], stat
     let customer = gateway.customer("a@example.com", "10.00");
     let to = phone(2);
     let sent = customer.send(&to, "482917").await;
-    assert_eq!(
-        (sent.status, sent.error()),
-        (status, "no_route"),
-        "{}",
-        sent.text
-    );
+    assert_eq!((sent.status, sent.error()), (status, "no_route"), "{}", sent.text);
     let id = sent.json["id"].as_str().unwrap();
     let delivery = customer.get(&format!("deliveries/{id}")).await;
     assert_eq!(delivery.json["status"], "failed");
@@ -218,10 +194,7 @@ async fn a_redirection_is_a_rejection(backend: Backend) {
 
 /// The first gateway runs `first`, the second answers.
 async fn fails_over(backend: Backend, first: &'static str, answer: &[&str]) {
-    let (one, two) = (
-        FarEnd::start(first, 1, answer, &[]),
-        FarEnd::start("answer", 1, &[], &[]),
-    );
+    let (one, two) = (FarEnd::start(first, 1, answer, &[]), FarEnd::start("answer", 1, &[], &[]));
     let gateway = start(backend, &[one.port, two.port], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(3), "482917").await;
@@ -343,12 +316,7 @@ async fn a_repeated_challenge_is_answered_once() {
     let gateway = Gateway::start(Backend::Sqlite, &[("NEXO_CARRIERS", carriers.as_str())]);
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(6), "482917").await;
-    assert_eq!(
-        (sent.status, sent.error()),
-        (502, "no_route"),
-        "{}",
-        sent.text
-    );
+    assert_eq!((sent.status, sent.error()), (502, "no_route"), "{}", sent.text);
     far_end.assert_passed();
     assert_total(&customer, CASH).await;
 }
@@ -361,11 +329,7 @@ async fn a_wrong_password_is_no_route() {
         r#",username="nexo",password="s3cret",realm="other""#,
     ] {
         let (refused, _far_end, _gateway) = challenged("auth", wrong).await;
-        assert_eq!(
-            (refused.status, refused.error()),
-            (502, "no_route"),
-            "{wrong}"
-        );
+        assert_eq!((refused.status, refused.error()), (502, "no_route"), "{wrong}");
     }
 }
 
@@ -377,11 +341,8 @@ async fn a_call_is_read_over_ipv6() {
     }
     let far_end = FarEnd::start("answer", 1, &[], &["-i", "::1", "-mi", "::1"]);
     let carriers = carriers(&[far_end.port], "").replace("127.0.0.1", "[::1]");
-    let settings = [
-        ("NEXO_CARRIERS", carriers.as_str()),
-        ("NEXO_SIP__LISTEN_UDP", "[::1]:0"),
-        QUICK,
-    ];
+    let settings =
+        [("NEXO_CARRIERS", carriers.as_str()), ("NEXO_SIP__LISTEN_UDP", "[::1]:0"), QUICK];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(7), "482917").await;

@@ -20,18 +20,8 @@ impl NameServer {
     fn start(records: &[String]) -> NameServer {
         let port = free_port();
         let mut dnsmasq = Command::new("dnsmasq")
-            .args([
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                "--user=",
-                "--pid-file=",
-            ])
-            .args([
-                "--no-resolv",
-                "--no-hosts",
-                "--local=/example/",
-                "--log-facility=-",
-            ])
+            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--user=", "--pid-file="])
+            .args(["--no-resolv", "--no-hosts", "--local=/example/", "--log-facility=-"])
             .args(["--listen-address=127.0.0.1", "--bind-interfaces"])
             .arg(format!("--port={port}"))
             .args(records)
@@ -41,16 +31,10 @@ impl NameServer {
         let until = Instant::now() + Duration::from_secs(30);
         while !has_port(dnsmasq.id(), port) {
             let has_ended = dnsmasq.try_wait().unwrap();
-            assert!(
-                has_ended.is_none() && Instant::now() < until,
-                "{has_ended:?}"
-            );
+            assert!(has_ended.is_none() && Instant::now() < until, "{has_ended:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
-        NameServer {
-            address: format!("127.0.0.1:{port}"),
-            dnsmasq,
-        }
+        NameServer { address: format!("127.0.0.1:{port}"), dnsmasq }
     }
 }
 
@@ -74,15 +58,9 @@ fn nexo_at(listen: &str, command: &[&str], gateway: &str, records: &[String]) ->
         .arg("--json")
         .args(command)
         .current_dir(folder.path())
-        .env(
-            "NEXO_CARRIERS",
-            format!(r#"[{{name="viettel",gateways=[{gateway}]}}]"#),
-        )
+        .env("NEXO_CARRIERS", format!(r#"[{{name="viettel",gateways=[{gateway}]}}]"#))
         .env("NEXO_METRICS__LISTEN", "127.0.0.1:1")
-        .env(
-            "NEXO_SIP__DNS_SERVERS",
-            format!(r#"["{}"]"#, server.address),
-        )
+        .env("NEXO_SIP__DNS_SERVERS", format!(r#"["{}"]"#, server.address))
         .env("NEXO_SIP__LISTEN_UDP", listen)
         .env("NEXO_SIP__RTP_PORTS", "0")
         .env("NEXO_CALLS__REPEAT", "1")
@@ -102,10 +80,7 @@ fn call(gateway: &str, records: &[String]) -> Value {
 /// The peers of a call's messages, in order.
 fn peers(call: &Value) -> Vec<&str> {
     let ladder = call["ladder"].as_array().unwrap();
-    let mut peers: Vec<&str> = ladder
-        .iter()
-        .map(|rung| rung["peer"].as_str().unwrap())
-        .collect();
+    let mut peers: Vec<&str> = ladder.iter().map(|rung| rung["peer"].as_str().unwrap()).collect();
     peers.dedup();
     peers
 }
@@ -131,10 +106,7 @@ async fn naptr_selects_tcp_and_srv_falls_back_to_the_second_target() {
     ];
     let call = call(GATEWAY, &records);
     assert_eq!(call["status"], "delivered", "{call:#}");
-    let targets = [
-        format!("tcp:127.0.0.1:{dead}"),
-        format!("tcp:127.0.0.1:{port}"),
-    ];
+    let targets = [format!("tcp:127.0.0.1:{dead}"), format!("tcp:127.0.0.1:{port}")];
     assert_eq!(peers(&call), targets, "{call:#}");
     far_end.assert_passed();
 }
@@ -150,15 +122,10 @@ async fn a_gateway_is_reachable_at_its_second_target() {
     ];
     let trunks = nexo(&["trunks"], GATEWAY, &records);
     let carriers = trunks["carriers"].as_array().unwrap();
-    let viettel = carriers
-        .iter()
-        .find(|carrier| carrier["carrier"] == "viettel");
+    let viettel = carriers.iter().find(|carrier| carrier["carrier"] == "viettel");
     let gateway = &viettel.unwrap()["gateways"][0];
     assert_eq!(gateway["reachable"], true, "{gateway:#}");
-    let targets = [
-        format!("udp:127.0.0.1:{dead}"),
-        format!("udp:127.0.0.1:{port}"),
-    ];
+    let targets = [format!("udp:127.0.0.1:{dead}"), format!("udp:127.0.0.1:{port}")];
     assert_eq!(peers(gateway), targets, "{gateway:#}");
     far_end.assert_passed();
 }
@@ -169,10 +136,7 @@ async fn without_naptr_srv_is_queried_and_without_srv_the_address() {
     let port = far_end.port;
     let address = "--host-record=hn1.carrier.example,127.0.0.1".to_owned();
     let target = [format!("udp:127.0.0.1:{port}")];
-    let by_srv = call(
-        GATEWAY,
-        &[srv("_sip._udp", "hn1", port, 10), address.clone()],
-    );
+    let by_srv = call(GATEWAY, &[srv("_sip._udp", "hn1", port, 10), address.clone()]);
     assert_eq!(by_srv["status"], "delivered", "{by_srv:#}");
     assert_eq!(peers(&by_srv), target, "{by_srv:#}");
     let named = format!(r#"{{name="sbc",uri="sip:hn1.carrier.example:{port}"}}"#);
@@ -219,11 +183,7 @@ async fn an_otp_is_delivered_through_the_second_target() {
     ]);
     let carriers = r#"[{name="viettel",gateways=[{name="sbc",uri="sip:carrier.example",options_ping_seconds=0}]}]"#;
     let servers = format!(r#"["{}"]"#, server.address);
-    let settings = [
-        ("NEXO_CARRIERS", carriers),
-        ("NEXO_SIP__DNS_SERVERS", &servers),
-        QUICK,
-    ];
+    let settings = [("NEXO_CARRIERS", carriers), ("NEXO_SIP__DNS_SERVERS", &servers), QUICK];
     let gateway = Gateway::start(Backend::Sqlite, &settings);
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(1), "482917").await;

@@ -44,10 +44,7 @@ impl Noise {
                 std::thread::sleep(Duration::from_millis(2));
             }
         });
-        Noise {
-            is_over,
-            thread: Some(thread),
-        }
+        Noise { is_over, thread: Some(thread) }
     }
 }
 

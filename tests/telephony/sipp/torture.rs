@@ -28,10 +28,7 @@ fn messages() -> Vec<Vec<u8>> {
     files.retain(|path| path.extension().is_some_and(|end| end == "sip"));
     files.sort();
     assert_eq!(files.len(), 49);
-    files
-        .iter()
-        .map(|path| std::fs::read(path).unwrap())
-        .collect()
+    files.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
 /// A proxy in front of SIPp that is the gateway for the caller. The test injects messages through it.
@@ -66,12 +63,7 @@ impl GatewayProxy {
                 between.send_to(datagram, to).await.unwrap();
             }
         });
-        GatewayProxy {
-            socket,
-            caller,
-            answers,
-            relay,
-        }
+        GatewayProxy { socket, caller, answers, relay }
     }
 
     fn address(&self) -> SocketAddr {
@@ -105,9 +97,7 @@ impl GatewayProxy {
     async fn torture(&mut self, call_id: &str) {
         self.send_all(<[u8]>::to_vec).await;
         assert_eq!(self.send_all(with_rport).await, ANSWERS.into());
-        let in_call = self
-            .send_all(|message| with_call_id(message, call_id))
-            .await;
+        let in_call = self.send_all(|message| with_call_id(message, call_id)).await;
         assert_eq!(in_call, ANSWERS.into());
     }
 }
@@ -127,11 +117,7 @@ async fn torture_messages_from_the_gateway_change_no_otp_and_no_money(backend: B
     let mut proxy = GatewayProxy::start(&far_end, caller).await;
     let carriers = carriers(&[proxy.address().port()], ",options_ping_seconds=0");
     let listen = caller.to_string();
-    let settings = [
-        ("NEXO_CARRIERS", carriers.as_str()),
-        ("NEXO_SIP__LISTEN_UDP", &listen),
-        QUICK,
-    ];
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), ("NEXO_SIP__LISTEN_UDP", &listen), QUICK];
     let gateway = Gateway::start(backend, &settings);
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(9), "482917").await;
@@ -141,10 +127,7 @@ async fn torture_messages_from_the_gateway_change_no_otp_and_no_money(backend: B
     proxy.torture(&call_id).await;
     let answered = async || gateway.metric("nexo_calls_answered_total").await;
     assert_eq!(answered().await, 0.0, "the phone is still ringing");
-    until("an answer", SOON, async || {
-        (answered().await == 1.0).then_some(())
-    })
-    .await;
+    until("an answer", SOON, async || (answered().await == 1.0).then_some(())).await;
     proxy.torture(&call_id).await;
     let now = customer.get(&format!("deliveries/{id}")).await;
     assert_eq!(now.json["status"], "sent", "{}", now.text);

@@ -61,11 +61,7 @@ async fn every_caller_id_of_the_pool_is_used() {
     let log_from = r#"<recv request="INVITE"><action>
         <ereg regexp="sip:[^@]*" search_in="hdr" header="From:" check_it="true" assign_to="from"/>
         <log message="from [$from]"/></action></recv>"#;
-    let edits = [
-        (INVITE, log_from),
-        ("[code]", "486"),
-        ("[reason]", "Busy Here"),
-    ];
+    let edits = [(INVITE, log_from), ("[code]", "486"), ("[reason]", "Busy Here")];
     let mut far_end = FarEnd::edited("refuse-after-trying", CALLS, &edits, &[]);
     let pool = format!("channels=500,caller_ids={POOL:?},");
     let carriers =
@@ -76,15 +72,10 @@ async fn every_caller_id_of_the_pool_is_used() {
         let sent = customer.send(&phone(n), "482917").await;
         assert_eq!(sent.status, 202, "{}", sent.text);
     }
-    until("all calls", TIMEOUT, async || {
-        (!far_end.is_waiting()).then_some(())
-    })
-    .await;
+    until("all calls", TIMEOUT, async || (!far_end.is_waiting()).then_some(())).await;
     let log = std::fs::read_to_string(far_end.log()).unwrap();
-    let mut shown: Vec<&str> = log
-        .lines()
-        .filter_map(|line| line.split("from sip:").nth(1))
-        .collect();
+    let mut shown: Vec<&str> =
+        log.lines().filter_map(|line| line.split("from sip:").nth(1)).collect();
     assert_eq!(shown.len(), CALLS as usize, "{log}");
     shown.sort_unstable();
     shown.dedup();
@@ -108,10 +99,8 @@ fn start_with_timeouts(ports: &[u16], all_ms: &str, first_ms: u32) -> Gateway {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_gateway_is_abandoned_after_its_own_timeout() {
-    let (silent, other) = (
-        FarEnd::start("silent", 1, &[], &[]),
-        FarEnd::start("answer", 1, &[], &[]),
-    );
+    let (silent, other) =
+        (FarEnd::start("silent", 1, &[], &[]), FarEnd::start("answer", 1, &[], &[]));
     let gateway = start_with_timeouts(&[silent.port, other.port], "10000", 700);
     let customer = gateway.customer("a@example.com", "10.00");
     let started = Instant::now();
@@ -157,10 +146,7 @@ fn received_packets(socket: &UdpSocket) -> Vec<Packet> {
     let mut packets = Vec::new();
     let mut buffer = [0; 2000];
     while let Ok(length) = socket.recv(&mut buffer) {
-        assert_eq!(
-            buffer[0], 0x80,
-            "an RTP header without padding, extension or CSRC"
-        );
+        assert_eq!(buffer[0], 0x80, "an RTP header without padding, extension or CSRC");
         packets.push(Packet {
             payload_type: buffer[1] & 0x7F,
             sequence: u16::from_be_bytes([buffer[2], buffer[3]]),

@@ -35,9 +35,7 @@ impl Codec {
 
     /// Finds the codec with this static payload type.
     pub fn from_payload_type(number: u8) -> Option<Codec> {
-        Codec::ALL
-            .into_iter()
-            .find(|codec| codec.payload_type() == number)
+        Codec::ALL.into_iter().find(|codec| codec.payload_type() == number)
     }
 
     /// Returns the encoding of a zero sample.
@@ -76,11 +74,7 @@ fn decode_a_law(byte: u8) -> i16 {
         0 => mantissa + 8,
         _ => (mantissa + 0x108) << (segment - 1),
     };
-    (if byte & 0x80 != 0 {
-        magnitude
-    } else {
-        -magnitude
-    }) as i16
+    (if byte & 0x80 != 0 { magnitude } else { -magnitude }) as i16
 }
 
 fn encode_a_law(sample: i16) -> u8 {
@@ -104,11 +98,7 @@ fn decode_mu_law(byte: u8) -> i16 {
     let byte = !byte;
     let segment = (byte >> 4) & 7;
     let magnitude = (((i32::from(byte & 15) << 3) + MU_LAW_BIAS) << segment) - MU_LAW_BIAS;
-    (if byte & 0x80 != 0 {
-        -magnitude
-    } else {
-        magnitude
-    }) as i16
+    (if byte & 0x80 != 0 { -magnitude } else { magnitude }) as i16
 }
 
 fn encode_mu_law(sample: i16) -> u8 {

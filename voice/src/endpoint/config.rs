@@ -45,10 +45,7 @@ pub enum EndpointError {
     )]
     AddressInUse { address: SocketAddr },
     #[error("cannot listen on UDP {address}: set sip.listen_udp to an address of this machine")]
-    Address {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Address { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Ports(#[from] PortsError),
     #[error(transparent)]

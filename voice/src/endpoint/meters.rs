@@ -140,8 +140,7 @@ impl CallMeters {
             self.post_dial_delay.record(since_start(ringing));
         }
         if let Some(answered) = report.answered_at_ms {
-            self.call_seconds
-                .record(seconds(report.ended_at_ms - answered));
+            self.call_seconds.record(seconds(report.ended_at_ms - answered));
         }
         if let Some(lost) = report.fraction_lost {
             self.loss.record(f64::from(lost) / 256.0);
@@ -169,67 +168,34 @@ const COUNTERS: [(&str, &str); 10] = [
         "Calls placed on a gateway, by carrier. The attempts of the answer-seizure ratio.",
     ),
     ("nexo_calls_answered_total", "Answered calls, by carrier."),
-    (
-        "nexo_sip_responses_total",
-        "Responses of gateways to INVITE, by carrier and status code.",
-    ),
-    (
-        "nexo_sip_send_errors_total",
-        "SIP messages that could not be sent.",
-    ),
+    ("nexo_sip_responses_total", "Responses of gateways to INVITE, by carrier and status code."),
+    ("nexo_sip_send_errors_total", "SIP messages that could not be sent."),
     (
         "nexo_sip_dropped_total",
         "SIP messages dropped, by reason: foreign (not from a gateway), garbage (not SIP), stray (of no call).",
     ),
     ("nexo_rtp_packets_sent_total", "RTP packets sent."),
-    (
-        "nexo_rtp_packets_received_total",
-        "RTP packets received from the far ends.",
-    ),
+    ("nexo_rtp_packets_received_total", "RTP packets received from the far ends."),
     (
         "nexo_rtp_packets_dropped_total",
         "Received packets that are not RTP or not from the far end.",
     ),
-    (
-        "nexo_rtp_send_errors_total",
-        "RTP packets that could not be sent.",
-    ),
-    (
-        "nexo_rtp_late_ticks_total",
-        "Ticks of the media clock that were at least 5 ms late.",
-    ),
+    ("nexo_rtp_send_errors_total", "RTP packets that could not be sent."),
+    ("nexo_rtp_late_ticks_total", "Ticks of the media clock that were at least 5 ms late."),
 ];
 
 /// The histograms with their descriptions.
 const HISTOGRAMS: [(&str, &str); 9] = [
-    (
-        "nexo_call_accept_seconds",
-        "From INVITE to the response that accepts the call.",
-    ),
-    (
-        "nexo_call_post_dial_delay_seconds",
-        "Post-dial delay: from INVITE to ringing.",
-    ),
-    (
-        "nexo_call_first_digit_seconds",
-        "From the answer to the end of the code's first digit.",
-    ),
-    (
-        "nexo_call_seconds",
-        "Call duration: from the answer to the end.",
-    ),
+    ("nexo_call_accept_seconds", "From INVITE to the response that accepts the call."),
+    ("nexo_call_post_dial_delay_seconds", "Post-dial delay: from INVITE to ringing."),
+    ("nexo_call_first_digit_seconds", "From the answer to the end of the code's first digit."),
+    ("nexo_call_seconds", "Call duration: from the answer to the end."),
     (
         "nexo_rtcp_loss_ratio",
         "Share of our packets that were lost, as the far end reported last (RTCP).",
     ),
-    (
-        "nexo_rtcp_jitter_seconds",
-        "Jitter of our packets, as the far end reported last (RTCP).",
-    ),
-    (
-        "nexo_rtcp_round_trip_seconds",
-        "Round-trip time to the far end, from its reports (RTCP).",
-    ),
+    ("nexo_rtcp_jitter_seconds", "Jitter of our packets, as the far end reported last (RTCP)."),
+    ("nexo_rtcp_round_trip_seconds", "Round-trip time to the far end, from its reports (RTCP)."),
     (
         "nexo_call_mean_opinion_score",
         "Estimated mean opinion score of the audio, 1 to 4.5 (ITU-T G.107).",

@@ -95,17 +95,9 @@ impl Endpoint {
             in_progress: Arc::clone(&handle.in_progress),
             peers: HashSet::new(),
         };
-        thread::spawn(
-            socket,
-            waker,
-            local,
-            resources,
-            Arc::clone(&handle.is_alive),
-        )
-        .map_err(EndpointError::Thread)?;
-        Ok(Endpoint {
-            handle: Arc::new(handle),
-        })
+        thread::spawn(socket, waker, local, resources, Arc::clone(&handle.is_alive))
+            .map_err(EndpointError::Thread)?;
+        Ok(Endpoint { handle: Arc::new(handle) })
     }
 
     /// Places a call. Never waits; the returned receiver delivers its events.
@@ -113,11 +105,7 @@ impl Endpoint {
         let call = self.handle.last_call.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, events) = mpsc::unbounded_channel();
         let inbox = &self.handle.inbox;
-        inbox.post(Command::Place {
-            call,
-            order: Box::new(order),
-            events: sender,
-        });
+        inbox.post(Command::Place { call, order: Box::new(order), events: sender });
         CallEvents::new(call, events, Arc::clone(inbox))
     }
 
@@ -126,13 +114,8 @@ impl Endpoint {
     pub async fn send_request(&self, request: OutOfDialogRequest) -> RequestOutcome {
         let cseq = request.cseq;
         let (reply, outcome) = oneshot::channel();
-        self.handle.inbox.post(Command::SendRequest {
-            request: Box::new(request),
-            reply,
-        });
-        outcome
-            .await
-            .unwrap_or(RequestOutcome::TransportFailed { cseq })
+        self.handle.inbox.post(Command::SendRequest { request: Box::new(request), reply });
+        outcome.await.unwrap_or(RequestOutcome::TransportFailed { cseq })
     }
 
     /// Sets the gateways. SIP messages from other addresses are dropped and counted.
@@ -173,10 +156,7 @@ impl Endpoint {
     /// Hangs up all calls, waits up to `timeout` for the far ends to confirm, and closes the sockets.
     pub async fn shutdown(self, timeout: Duration) {
         let (done, ended) = oneshot::channel();
-        self.handle.inbox.post(Command::Shutdown {
-            until: Instant::now() + timeout,
-            done,
-        });
+        self.handle.inbox.post(Command::Shutdown { until: Instant::now() + timeout, done });
         // An error means that the thread has already ended.
         let _ = ended.await;
     }

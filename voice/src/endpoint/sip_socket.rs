@@ -62,10 +62,8 @@ impl<'a> SipSocket<'a> {
 
     /// Waits for datagrams, the waker, or `until`.
     pub fn sleep(&self, until: Option<Instant>) -> Wakeup {
-        let left = until.map(|at| {
-            at.saturating_duration_since(Instant::now())
-                .max(TIMER_GRANULARITY)
-        });
+        let left =
+            until.map(|at| at.saturating_duration_since(Instant::now()).max(TIMER_GRANULARITY));
         let timeout = left.map_or(PollTimeout::NONE, |left| {
             PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
         });
@@ -108,14 +106,9 @@ impl<'a> SipSocket<'a> {
         for (batch, addresses) in outgoing.chunks(MAX_BATCH).zip(addresses.chunks(MAX_BATCH)) {
             let slices: [[IoSlice<'_>; 1]; MAX_BATCH] =
                 std::array::from_fn(|n| [IoSlice::new(batch.get(n).map_or(&[], |t| &t.bytes))]);
-            self.sender.send(
-                self.socket,
-                &slices[..batch.len()],
-                addresses,
-                |n, error| {
-                    failed(&batch[n], error);
-                },
-            );
+            self.sender.send(self.socket, &slices[..batch.len()], addresses, |n, error| {
+                failed(&batch[n], error);
+            });
         }
         self.outgoing.clear();
         self.addresses.clear();

@@ -34,9 +34,8 @@ pub(super) fn open_sip_port(
             io::ErrorKind::AddrInUse => EndpointError::AddressInUse { address },
             _ => EndpointError::Address { address, source },
         })?;
-        let local = socket
-            .local_addr()
-            .map_err(|source| EndpointError::Address { address, source })?;
+        let local =
+            socket.local_addr().map_err(|source| EndpointError::Address { address, source })?;
         if !config.has_tcp_and_tls {
             return Ok((socket, local, None));
         }
@@ -63,10 +62,7 @@ pub(super) fn spawn(
     resources: Resources,
     is_alive: Arc<AtomicBool>,
 ) -> io::Result<()> {
-    let guard = AliveGuard {
-        is_alive,
-        inbox: Arc::clone(&resources.inbox),
-    };
+    let guard = AliveGuard { is_alive, inbox: Arc::clone(&resources.inbox) };
     let run = move || {
         let _guard = guard;
         let done = run_with_restarts(&socket, &waker, local, resources);

@@ -20,11 +20,7 @@ pub struct Deadlines<T> {
 
 impl<T> Default for Deadlines<T> {
     fn default() -> Self {
-        Deadlines {
-            origin: None,
-            slots: BTreeMap::new(),
-            len: 0,
-        }
+        Deadlines { origin: None, slots: BTreeMap::new(), len: 0 }
     }
 }
 

@@ -18,11 +18,7 @@ const BUFFER_BYTES: usize = 4 << 20;
 /// # Errors
 /// If the address cannot be bound.
 pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // The system may limit the size; smaller buffers work too.
     let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(BUFFER_BYTES);
@@ -54,9 +50,7 @@ pub struct Sender {
 
 impl Default for Sender {
     fn default() -> Self {
-        Sender {
-            headers: MultiHeaders::preallocate(MAX_BATCH, None),
-        }
+        Sender { headers: MultiHeaders::preallocate(MAX_BATCH, None) }
     }
 }
 
@@ -137,8 +131,7 @@ impl Receiver {
                 v4.or_else(|| from.as_sockaddr_in6().map(|from| SocketAddr::from(*from)))
             });
             let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-            self.received
-                .push((message.bytes, unmapped(from.unwrap_or(unknown))));
+            self.received.push((message.bytes, unmapped(from.unwrap_or(unknown))));
         }
         self.received.len()
     }
@@ -166,15 +159,12 @@ mod tests {
     fn many_datagrams_arrive_complete_and_in_order() {
         let (from, to) = (socket(), socket());
         let texts: Vec<String> = (0..150).map(|n| format!("datagram {n}")).collect();
-        let datagrams: Vec<[IoSlice<'_>; 2]> = texts
-            .iter()
-            .map(|text| [IoSlice::new(b"> "), IoSlice::new(text.as_bytes())])
-            .collect();
+        let datagrams: Vec<[IoSlice<'_>; 2]> =
+            texts.iter().map(|text| [IoSlice::new(b"> "), IoSlice::new(text.as_bytes())]).collect();
         let address = Some(to.local_addr().unwrap().into());
         let addresses = vec![address; datagrams.len()];
-        Sender::default().send(&from, &datagrams, &addresses, |index, error| {
-            panic!("{index}: {error}")
-        });
+        Sender::default()
+            .send(&from, &datagrams, &addresses, |index, error| panic!("{index}: {error}"));
         let mut receiver = Receiver::new(100);
         let mut received = Vec::new();
         while receiver.receive(&to) > 0 {

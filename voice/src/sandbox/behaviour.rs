@@ -97,27 +97,17 @@ impl Behaviour {
 
     /// Returns the script of a call that rings for `ring` before it is answered.
     pub fn script(self, ring: Duration) -> Script {
-        let reject_now = |code| Then::Reject {
-            after: Duration::ZERO,
-            code,
-            retry_after_seconds: None,
-        };
-        let answer = |playback, hang_up_after| Then::Answer {
-            after: ring,
-            playback,
-            hang_up_after,
-        };
+        let reject_now =
+            |code| Then::Reject { after: Duration::ZERO, code, retry_after_seconds: None };
+        let answer =
+            |playback, hang_up_after| Then::Answer { after: ring, playback, hang_up_after };
         let (trying, ringing, then) = match self {
             Behaviour::Busy => (true, false, reject_now(486)),
             Behaviour::NeverAnswers => (true, true, Then::Nothing),
             Behaviour::Declines => (
                 true,
                 true,
-                Then::Reject {
-                    after: DECLINE_DELAY,
-                    code: 603,
-                    retry_after_seconds: None,
-                },
+                Then::Reject { after: DECLINE_DELAY, code: 603, retry_after_seconds: None },
             ),
             Behaviour::InvalidNumber => (true, false, reject_now(404)),
             Behaviour::SwitchedOff => (true, false, reject_now(480)),
@@ -133,18 +123,12 @@ impl Behaviour {
             ),
             Behaviour::Silent => (false, false, Then::Nothing),
             Behaviour::HangsUp => (true, true, answer(Playback::Silence, HANG_UP_DELAY)),
-            Behaviour::Voicemail => (
-                true,
-                true,
-                answer(Playback::VoicemailGreeting, MAX_CALL_TIME),
-            ),
+            Behaviour::Voicemail => {
+                (true, true, answer(Playback::VoicemailGreeting, MAX_CALL_TIME))
+            }
             Behaviour::Listens => (true, true, answer(Playback::Silence, MAX_CALL_TIME)),
         };
-        Script {
-            trying,
-            ringing,
-            then,
-        }
+        Script { trying, ringing, then }
     }
 }
 
@@ -175,19 +159,11 @@ mod tests {
     #[test]
     fn a_number_is_parsed_in_every_form_used_by_trunks() {
         let phone = Phone::from_record("+84981234567");
-        for user in [
-            "+84981234567",
-            "84981234567",
-            "0981234567",
-            "+84981234567;phone-context=vn",
-        ] {
+        for user in ["+84981234567", "84981234567", "0981234567", "+84981234567;phone-context=vn"] {
             assert_eq!(parse_phone(user), phone, "{user}");
         }
         // A national number that begins with the digits of the country code.
-        assert_eq!(
-            parse_phone("0841234567"),
-            Phone::from_record("+84841234567")
-        );
+        assert_eq!(parse_phone("0841234567"), Phone::from_record("+84841234567"));
         for user in ["", "sip", "+849812345678", "98123456", "0098123456", "+84"] {
             let read = parse_phone(user);
             assert!(read.is_none(), "{user}: {read:?}");
@@ -199,17 +175,9 @@ mod tests {
         let rejection = |number| {
             let script = script_of(number);
             match script.then {
-                Then::Reject {
-                    after,
-                    code,
-                    retry_after_seconds,
-                } => (
-                    script.trying,
-                    script.ringing,
-                    code,
-                    retry_after_seconds,
-                    after.is_zero(),
-                ),
+                Then::Reject { after, code, retry_after_seconds } => {
+                    (script.trying, script.ringing, code, retry_after_seconds, after.is_zero())
+                }
                 other => panic!("{number}: {other:?}"),
             }
         };
@@ -223,17 +191,12 @@ mod tests {
         let never = script_of("0981234591");
         assert_eq!((never.ringing, never.then), (true, Then::Nothing));
         let silent = script_of("0981234597");
-        assert_eq!(
-            (silent.trying, silent.ringing, silent.then),
-            (false, false, Then::Nothing)
-        );
+        assert_eq!((silent.trying, silent.ringing, silent.then), (false, false, Then::Nothing));
 
         let answer = |number| match script_of(number).then {
-            Then::Answer {
-                after,
-                playback,
-                hang_up_after,
-            } => (after, playback, hang_up_after.as_secs()),
+            Then::Answer { after, playback, hang_up_after } => {
+                (after, playback, hang_up_after.as_secs())
+            }
             other => panic!("{number}: {other:?}"),
         };
         assert_eq!(answer("0981234598"), (RING, Playback::Silence, 1));

@@ -41,10 +41,7 @@ pub enum SandboxEvent {
     /// An answered call was hung up.
     HungUp { call_id: CallId, by: Party },
     /// The call has ended and its audio has been recognised: the last event of the call.
-    Finished {
-        call_id: CallId,
-        record: Arc<CallRecord>,
-    },
+    Finished { call_id: CallId, record: Arc<CallRecord> },
 }
 
 /// A side of a call.

@@ -115,10 +115,7 @@ fn write_atomically(
 /// file.
 fn file_stem(call_id: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.@+=~".contains(c);
-    let mut stem: String = call_id
-        .chars()
-        .map(|c| if is_plain(c) { c } else { '_' })
-        .collect();
+    let mut stem: String = call_id.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     if stem.starts_with('.') {
         stem.replace_range(..1, "_");
     }
@@ -186,10 +183,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let wav = save(dir.path(), &record("a-1@nexo.example", true)).unwrap();
         assert_eq!(wav, dir.path().join("a-1@nexo.example.wav"));
-        assert_eq!(
-            names(dir.path()),
-            ["a-1@nexo.example.json", "a-1@nexo.example.wav"]
-        );
+        assert_eq!(names(dir.path()), ["a-1@nexo.example.json", "a-1@nexo.example.wav"]);
         let text = fs::read_to_string(dir.path().join("a-1@nexo.example.json")).unwrap();
         assert_eq!(
             text,
@@ -202,10 +196,7 @@ mod tests {
     #[test]
     fn an_unanswered_call_has_facts_and_empty_audio() {
         let dir = tempfile::tempdir().unwrap();
-        let unanswered = CallRecord {
-            samples: [].as_slice().into(),
-            ..record("b", false)
-        };
+        let unanswered = CallRecord { samples: [].as_slice().into(), ..record("b", false) };
         let wav = save(dir.path(), &unanswered).unwrap();
         assert_eq!(names(dir.path()), ["b.json", "b.wav"]);
         assert_eq!(wav::read(&wav).unwrap(), [0; 0]);

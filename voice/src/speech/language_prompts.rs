@@ -54,16 +54,5 @@ impl<A> LanguagePrompts<A> {
 }
 
 fn ten<A, E>(mut one: impl FnMut(u8) -> Result<A, E>) -> Result<[A; 10], E> {
-    Ok([
-        one(0)?,
-        one(1)?,
-        one(2)?,
-        one(3)?,
-        one(4)?,
-        one(5)?,
-        one(6)?,
-        one(7)?,
-        one(8)?,
-        one(9)?,
-    ])
+    Ok([one(0)?, one(1)?, one(2)?, one(3)?, one(4)?, one(5)?, one(6)?, one(7)?, one(8)?, one(9)?])
 }

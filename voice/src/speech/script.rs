@@ -48,10 +48,7 @@ impl Script {
 
     /// The time from the start until `mark` is reached, or the whole duration without it.
     pub fn time_until(&self, mark: Mark) -> Duration {
-        let reached = self
-            .pieces
-            .iter()
-            .position(|piece| piece.mark == Some(mark));
+        let reached = self.pieces.iter().position(|piece| piece.mark == Some(mark));
         let pieces = &self.pieces[..reached.map_or(self.pieces.len(), |last| last + 1)];
         let frames: u32 = pieces.iter().map(Piece::frames).sum();
         Duration::from_millis(u64::from(frames * FRAME_MS))
@@ -67,18 +64,11 @@ pub(super) struct ScriptBuilder {
 
 impl ScriptBuilder {
     pub fn new(silence: &'static [u8], capacity: usize) -> ScriptBuilder {
-        ScriptBuilder {
-            silence,
-            pieces: Vec::with_capacity(capacity),
-        }
+        ScriptBuilder { silence, pieces: Vec::with_capacity(capacity) }
     }
 
     pub fn say(&mut self, audio: &'static [u8], mark: Option<Mark>) {
-        self.pieces.push(Piece {
-            audio,
-            repeat: 1,
-            mark,
-        });
+        self.pieces.push(Piece { audio, repeat: 1, mark });
     }
 
     /// Appends silence of whole frames, at least this long.
@@ -98,8 +88,6 @@ impl ScriptBuilder {
     }
 
     pub fn build(self) -> Script {
-        Script {
-            pieces: self.pieces,
-        }
+        Script { pieces: self.pieces }
     }
 }

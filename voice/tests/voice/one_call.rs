@@ -23,13 +23,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const CODE: &str = "482917";
 
 async fn endpoint(sandboxes: &[&Sandbox]) -> Endpoint {
-    let config = EndpointConfig {
-        listen_udp: (Ipv4Addr::LOCALHOST, 0).into(),
-        ..EndpointConfig::default()
-    };
-    let endpoint = Endpoint::start(config, PromptSet::built_in())
-        .await
-        .unwrap();
+    let config =
+        EndpointConfig { listen_udp: (Ipv4Addr::LOCALHOST, 0).into(), ..EndpointConfig::default() };
+    let endpoint = Endpoint::start(config, PromptSet::built_in()).await.unwrap();
     endpoint.set_peers(sandboxes.iter().map(|s| s.local_addr().into()).collect());
     endpoint
 }
@@ -43,21 +39,14 @@ fn config() -> SandboxConfig {
 fn order(sandbox: &Sandbox, call_id: &str, number: &str) -> CallOrder {
     CallOrder {
         call_id: call_id.into(),
-        labels: CallLabels {
-            carrier: "viettel",
-            realm: "live",
-        },
+        labels: CallLabels { carrier: "viettel", realm: "live" },
         gateway: sandbox.local_addr().into(),
         gateway_host: sandbox.local_addr().to_string(),
         number: number.into(),
         caller: CallerId::from_number("+842471234567"),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         code: Code::parse(CODE).unwrap(),
-        reading: Reading {
-            language: Language::Vi,
-            repeat: 2,
-            digit_gap_ms: 350,
-        },
+        reading: Reading { language: Language::Vi, repeat: 2, digit_gap_ms: 350 },
         gateway_timeout: Duration::from_secs(2),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(1),
@@ -77,9 +66,7 @@ async fn report(endpoint: &Endpoint, order: CallOrder) -> CallReport {
     let mut events = endpoint.place(order);
     loop {
         let event = timeout(TIMEOUT, events.next()).await;
-        let event = event
-            .expect("the call ends in time")
-            .expect("a final event");
+        let event = event.expect("the call ends in time").expect("a final event");
         if let CallEvent::Ended(report) = event {
             return *report;
         }
@@ -146,10 +133,7 @@ async fn the_far_end_hears_the_code_in_both_languages_and_codecs() {
             assert_eq!(report.fraction_lost, Some(0), "{context}");
             assert!(report.packets_received > 100, "{context}: {report:?}");
             let seconds = record.samples.len() as u64 / 8000;
-            assert!(
-                seconds.abs_diff(record.talk_time.as_secs()) <= 1,
-                "{record:?}"
-            );
+            assert!(seconds.abs_diff(record.talk_time.as_secs()) <= 1, "{record:?}");
         });
     }
     while let Some(outcome) = calls.join_next().await {
@@ -159,19 +143,12 @@ async fn the_far_end_hears_the_code_in_both_languages_and_codecs() {
 
 #[tokio::test]
 async fn the_code_is_heard_over_a_fair_path_and_not_over_a_bad_one() {
-    let path = |loss_percent, jitter_ms| SandboxConfig {
-        loss_percent,
-        jitter_ms,
-        seed: 7,
-        ..config()
-    };
+    let path =
+        |loss_percent, jitter_ms| SandboxConfig { loss_percent, jitter_ms, seed: 7, ..config() };
     let mut calls = JoinSet::new();
-    for (config, is_heard) in [
-        (path(80, 0), false),
-        (path(0, 2000), false),
-        (path(100, 0), false),
-        (path(0, 60), true),
-    ] {
+    for (config, is_heard) in
+        [(path(80, 0), false), (path(0, 2000), false), (path(100, 0), false), (path(0, 60), true)]
+    {
         calls.spawn(async move {
             let context = format!("{config:?}");
             let codecs = [Codec::Pcma];
@@ -194,15 +171,9 @@ async fn every_sandbox_number_ends_a_call_in_its_own_way() {
     let sandbox = Arc::new(Sandbox::start(config()).await.unwrap());
     let endpoint = endpoint(&[&sandbox]).await;
     let refused = |code, retry_after_seconds| {
-        CallEnd::NotAccepted(Refusal::Rejected {
-            code,
-            retry_after_seconds,
-        })
+        CallEnd::NotAccepted(Refusal::Rejected { code, retry_after_seconds })
     };
-    let rejected = |code, after_ringing| CallEnd::Rejected {
-        code,
-        after_ringing,
-    };
+    let rejected = |code, after_ringing| CallEnd::Rejected { code, after_ringing };
     let mut calls = JoinSet::new();
     for (last_two, end) in [
         (90, rejected(486, false)),

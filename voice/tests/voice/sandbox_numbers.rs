@@ -227,10 +227,7 @@ async fn a_ringing_number_rings_until_it_is_cancelled() {
     assert_eq!(caller.answer().await, (200, "CANCEL".into()));
     assert_eq!(caller.codes().await, [487]);
     let (events_before, record) = finished(&mut events).await;
-    assert!(
-        matches!(events_before[2], SandboxEvent::Cancelled { .. }),
-        "{events_before:?}"
-    );
+    assert!(matches!(events_before[2], SandboxEvent::Cancelled { .. }), "{events_before:?}");
     assert!(!record.answered);
 }
 
@@ -264,27 +261,12 @@ async fn an_impatient_number_hangs_up_after_a_second() {
         answer += &format!("{name}: {}\r\n", header(&bye, name));
     }
     answer += "Content-Length: 0\r\n\r\n";
-    caller
-        .sip
-        .send_to(answer.as_bytes(), caller.sandbox)
-        .await
-        .unwrap();
+    caller.sip.send_to(answer.as_bytes(), caller.sandbox).await.unwrap();
     let (events_before, record) = finished(&mut events).await;
-    let by = |event: &SandboxEvent| {
-        matches!(
-            event,
-            SandboxEvent::HungUp {
-                by: Party::Callee,
-                ..
-            }
-        )
-    };
+    let by = |event: &SandboxEvent| matches!(event, SandboxEvent::HungUp { by: Party::Callee, .. });
     assert!(events_before.iter().any(by), "{events_before:?}");
     assert!(record.answered);
-    assert!(
-        (1000..1500).contains(&record.talk_time.as_millis()),
-        "{record:?}"
-    );
+    assert!((1000..1500).contains(&record.talk_time.as_millis()), "{record:?}");
 }
 
 #[tokio::test]
@@ -320,10 +302,7 @@ async fn a_listening_number_records_what_it_receives() {
     caller.speak(far_end, buzz(), 50).await;
     caller.hang_up().await;
     let (events_before, record) = finished(&mut events).await;
-    let names: Vec<_> = events_before
-        .iter()
-        .map(|event| format!("{event:?}"))
-        .collect();
+    let names: Vec<_> = events_before.iter().map(|event| format!("{event:?}")).collect();
     let expected = ["Invited", "Ringing", "Answered", "HungUp"].map(|n| format!("{n}(../a call)"));
     assert_eq!(names, expected);
     assert_eq!(record.phone.to_string(), "+84981234567");
@@ -387,11 +366,7 @@ async fn other_requests_are_answered_according_to_rfc_3261() {
     assert_eq!(caller.answer().await, (481, "BYE".into()));
     caller.request("CANCEL", "d", 4, "").await;
     assert_eq!(caller.answer().await, (481, "CANCEL".into()));
-    caller
-        .sip
-        .send_to(b"nonsense", caller.sandbox)
-        .await
-        .unwrap();
+    caller.sip.send_to(b"nonsense", caller.sandbox).await.unwrap();
     caller.request("OPTIONS", "e", 5, "").await;
     assert_eq!(caller.answer().await.1, "OPTIONS");
 }

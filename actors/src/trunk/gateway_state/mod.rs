@@ -232,14 +232,10 @@ impl GatewayState {
                 return self.record_failure(OWN_SHORTAGE.to_owned());
             }
             Refusal::Silent => (Observation::SilentCall, "no answer to a call".to_owned()),
-            Refusal::TransportLost => (
-                Observation::SilentCall,
-                "a call could not be sent".to_owned(),
-            ),
-            Refusal::Rejected {
-                code,
-                retry_after_seconds,
-            } => {
+            Refusal::TransportLost => {
+                (Observation::SilentCall, "a call could not be sent".to_owned())
+            }
+            Refusal::Rejected { code, retry_after_seconds } => {
                 let observation = match (code, retry_after_seconds) {
                     (429 | 503, Some(seconds)) => Observation::Throttled(*seconds),
                     // 401 or 407 means that the gateway does not recognise us, or no longer does.
@@ -259,11 +255,7 @@ impl GatewayState {
         if observation != Observation::Works {
             inner.record_failure(failure);
         }
-        if let Refusal::Rejected {
-            code: 401 | 403 | 407,
-            ..
-        } = refusal
-        {
+        if let Refusal::Rejected { code: 401 | 403 | 407, .. } = refusal {
             self.doubt_registration(&mut inner, now);
         }
         self.observe(&mut inner, observation, now);

@@ -135,20 +135,11 @@ impl GatewayTask {
         let mut registration = Registration::new(seconds, Instant::now());
         let user = gateway.credentials.as_ref();
         let user = user.map_or("nexo", |credentials| credentials.username.as_ref());
-        let register = |expires_seconds| RequestKind::Register {
-            user: user.to_owned(),
-            expires_seconds,
-        };
-        let mut requests = Requests {
-            endpoint,
-            gateway,
-            call_id: new_call_id(),
-            cseq: &mut 1,
-        };
+        let register =
+            |expires_seconds| RequestKind::Register { user: user.to_owned(), expires_seconds };
+        let mut requests = Requests { endpoint, gateway, call_id: new_call_id(), cseq: &mut 1 };
         loop {
-            let delay = registration
-                .next_attempt_at()
-                .saturating_duration_since(Instant::now());
+            let delay = registration.next_attempt_at().saturating_duration_since(Instant::now());
             tokio::select! {
                 _ = tokio::time::sleep(delay) => {}
                 _ = gateway.state.register_now.notified() => {}

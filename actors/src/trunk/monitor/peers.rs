@@ -31,10 +31,7 @@ struct Gateways {
 
 impl Peers {
     pub fn new(endpoint: Endpoint) -> Peers {
-        Peers {
-            endpoint,
-            gateways: Mutex::default(),
-        }
+        Peers { endpoint, gateways: Mutex::default() }
     }
 
     /// Replaces the trunks. Their former gateways, unless `is_kept`, remain peers for
@@ -45,17 +42,13 @@ impl Peers {
         let before = std::mem::replace(&mut gateways.trunks, trunks);
         let before = before.into_iter().flat_map(|trunk| trunk.gateways);
         let removed = before.filter(|gateway| !is_kept(gateway));
-        gateways
-            .removed
-            .extend(removed.map(|gateway| (now, gateway)));
+        gateways.removed.extend(removed.map(|gateway| (now, gateway)));
     }
 
     /// Sets the endpoint's peers: all current targets of the gateways, including recently removed ones.
     pub fn update_endpoint(&self) {
         let mut gateways = self.gateways.lock();
-        gateways
-            .removed
-            .retain(|(since, _)| since.elapsed() < REMOVED_GATEWAY_GRACE);
+        gateways.removed.retain(|(since, _)| since.elapsed() < REMOVED_GATEWAY_GRACE);
         let configured = gateways.trunks.iter();
         let configured = configured.flat_map(|t| t.gateways.iter().chain(&t.test_gateways));
         let removed = || gateways.removed.iter().map(|(_, gateway)| gateway);

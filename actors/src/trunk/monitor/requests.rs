@@ -69,31 +69,18 @@ impl Requests<'_> {
 /// Sends OPTIONS once. Returns the round-trip time if the gateway is up. Keeps the messages in the gateway's state.
 pub async fn probe(endpoint: &Endpoint, gateway: &Gateway, cseq: &mut u32) -> Option<Duration> {
     let (trace, mut messages) = mpsc::unbounded_channel();
-    let mut requests = Requests {
-        endpoint,
-        gateway,
-        call_id: new_call_id(),
-        cseq,
-    };
+    let mut requests = Requests { endpoint, gateway, call_id: new_call_id(), cseq };
     let answer = requests.send(RequestKind::Options, PROBE_TIMEOUT, Some(trace));
     let answer = answer.await;
     let ladder = std::iter::from_fn(|| messages.try_recv().ok());
     gateway.state.set_probe_ladder(ladder.collect());
-    if let RequestOutcome::Answered {
-        weak_challenge: Some(challenge),
-        ..
-    } = &answer
-    {
-        gateway
-            .state
-            .record_failure(format!("a probe was {challenge}"));
+    if let RequestOutcome::Answered { weak_challenge: Some(challenge), .. } = &answer {
+        gateway.state.record_failure(format!("a probe was {challenge}"));
     }
     match answer {
         // A gateway that is up but cannot work answers 408 or 503. Any other answer proves that it is up: many
         // gateways refuse OPTIONS from callers.
-        RequestOutcome::Answered {
-            code: 408 | 503, ..
-        } => None,
+        RequestOutcome::Answered { code: 408 | 503, .. } => None,
         RequestOutcome::Answered { round_trip, .. } => Some(round_trip),
         RequestOutcome::TimedOut { .. } | RequestOutcome::TransportFailed { .. } => None,
     }

@@ -8,16 +8,8 @@ use std::sync::LazyLock;
 static LIST: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("common.txt").lines().collect());
 
 /// Common passwords of Vietnamese users that the list does not contain.
-const VIETNAMESE: [&str; 8] = [
-    "anhyeuem",
-    "emyeuanh",
-    "hanoi",
-    "matkhau",
-    "saigon",
-    "toiyeuban",
-    "vietnam",
-    "xinchao",
-];
+const VIETNAMESE: [&str; 8] =
+    ["anhyeuem", "emyeuanh", "hanoi", "matkhau", "saigon", "toiyeuban", "vietnam", "xinchao"];
 
 /// The number of digits and punctuation marks around a common password that do not make it a better one: enough for
 /// a date.
@@ -30,11 +22,7 @@ pub(super) fn is_common(lower: &str) -> bool {
     [lower, &squashed].into_iter().any(|text| {
         let length = text.chars().count();
         let is_trivial = |c: char| !c.is_alphabetic();
-        let stems = [
-            text,
-            text.trim_end_matches(is_trivial),
-            text.trim_matches(is_trivial),
-        ];
+        let stems = [text, text.trim_end_matches(is_trivial), text.trim_matches(is_trivial)];
         let is_close = |stem: &&str| length - stem.chars().count() <= MAX_TRIVIAL;
         stems
             .into_iter()

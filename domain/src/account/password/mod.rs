@@ -62,10 +62,7 @@ impl PasswordContext<'_> {
         let mut names: Vec<String> = PRODUCT.map(str::to_owned).to_vec();
         for text in [local, domain, &host] {
             names.push(squash(text));
-            names.extend(
-                text.split(|c: char| !c.is_alphanumeric())
-                    .map(str::to_owned),
-            );
+            names.extend(text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned));
         }
         names.retain(|name| {
             name.chars().count() >= MIN_NAME && name.chars().any(char::is_alphabetic)
@@ -139,10 +136,8 @@ fn is_mostly_a_name(lower: &str, names: &[String]) -> bool {
 mod tests {
     use super::*;
 
-    const CONTEXT: PasswordContext<'_> = PasswordContext {
-        email: "Lan.Nguyen@Example.com",
-        host: "otp.vietfone.vn:8443",
-    };
+    const CONTEXT: PasswordContext<'_> =
+        PasswordContext { email: "Lan.Nguyen@Example.com", host: "otp.vietfone.vn:8443" };
 
     #[test]
     fn a_password_is_long_enough_and_not_easily_guessed() {

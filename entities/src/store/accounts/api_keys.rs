@@ -193,11 +193,8 @@ impl Accounts<'_> {
         for (key, at_ms) in used {
             rows.push([key.0.into(), (*at_ms).into()]);
         }
-        self.store.check_write(
-            RECORD_USE
-                .execute(self.store.write_connection()?, &[], rows)
-                .await,
-        )?;
+        self.store
+            .check_write(RECORD_USE.execute(self.store.write_connection()?, &[], rows).await)?;
         Ok(())
     }
 }
@@ -223,16 +220,11 @@ pub(super) async fn write_allowlist(
     if allowlist.is_empty() {
         return Ok(());
     }
-    let entries = allowlist
-        .iter()
-        .zip(0..)
-        .map(|(cidr, position)| key_allowlist::ActiveModel {
-            key_id: Set(id.0),
-            position: Set(position),
-            cidr: Set(cidr.clone()),
-        });
-    key_allowlist::Entity::insert_many(entries)
-        .exec(transaction)
-        .await?;
+    let entries = allowlist.iter().zip(0..).map(|(cidr, position)| key_allowlist::ActiveModel {
+        key_id: Set(id.0),
+        position: Set(position),
+        cidr: Set(cidr.clone()),
+    });
+    key_allowlist::Entity::insert_many(entries).exec(transaction).await?;
     Ok(())
 }

@@ -65,9 +65,7 @@ impl Accounts<'_> {
             created_at_ms: Set(new.at_ms),
             expires_at_ms: Set(new.expires_at_ms),
         };
-        Entity::insert(change)
-            .exec_without_returning(&transaction)
-            .await?;
+        Entity::insert(change).exec_without_returning(&transaction).await?;
         self.store.commit(transaction).await
     }
 
@@ -124,9 +122,7 @@ impl Accounts<'_> {
             .filter(Column::ExpiresAtMs.gt(now_ms))
             .one(&transaction)
             .await?;
-        let taken = Entity::delete_by_id(token_hash.to_vec())
-            .exec(&transaction)
-            .await?;
+        let taken = Entity::delete_by_id(token_hash.to_vec()).exec(&transaction).await?;
         let Some(change) = change.filter(|_| taken.rows_affected == 1) else {
             transaction.rollback().await?;
             return Ok(None);
@@ -151,10 +147,7 @@ impl Accounts<'_> {
         kept_session: Option<SessionId>,
     ) -> Result<(), StoreError> {
         let transaction = self.store.begin().await?;
-        if write_email(&transaction, account, email, kept_session)
-            .await?
-            .is_none()
-        {
+        if write_email(&transaction, account, email, kept_session).await?.is_none() {
             return Err(Conflict::AccountClosed.into());
         }
         self.store.commit(transaction).await

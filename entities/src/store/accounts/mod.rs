@@ -124,9 +124,7 @@ impl Accounts<'_> {
 
     /// Returns the account, closed or not.
     pub async fn get(self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        let row = account::Entity::find_by_id(id.0)
-            .one(&self.store.core_reader)
-            .await?;
+        let row = account::Entity::find_by_id(id.0).one(&self.store.core_reader).await?;
         row.map(Account::from_row).transpose()
     }
 
@@ -159,9 +157,7 @@ async fn referrer_code(
         return Ok(None);
     };
     if let Some(account) = landing.signed_in_as {
-        let own = account::Entity::find_by_id(account.0)
-            .one(transaction)
-            .await?;
+        let own = account::Entity::find_by_id(account.0).one(transaction).await?;
         if own.is_some_and(|own| own.referral_code.as_deref() == Some(code.as_str())) {
             return Ok(None);
         }
@@ -205,13 +201,12 @@ pub(crate) async fn open_account(
         referral_code: NotSet,
         referred_by_code: Set(referred_by_code),
     };
-    account::Entity::insert(account)
-        .exec(transaction)
-        .await
-        .map_err(|error| match error.sql_err() {
+    account::Entity::insert(account).exec(transaction).await.map_err(|error| {
+        match error.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => Conflict::EmailTaken.into(),
             _ => StoreError::from(error),
-        })?;
+        }
+    })?;
     let wallet = wallet::ActiveModel {
         account_id: Set(id.0),
         free_micros: Set(free.get()),

@@ -82,9 +82,7 @@ impl Accounts<'_> {
             created_at_ms: Set(at_ms),
             expires_at_ms: Set(expires_at_ms),
         };
-        password_reset::Entity::insert(reset)
-            .exec_without_returning(&transaction)
-            .await?;
+        password_reset::Entity::insert(reset).exec_without_returning(&transaction).await?;
         self.store.commit(transaction).await?;
         Ok(true)
     }
@@ -158,11 +156,7 @@ impl Accounts<'_> {
         let taken = Entity::update_many()
             .col_expr(Column::TotpLastStep, Expr::value(step))
             .filter(Column::Id.eq(account.0))
-            .filter(
-                Column::TotpLastStep
-                    .is_null()
-                    .or(Column::TotpLastStep.lt(step)),
-            )
+            .filter(Column::TotpLastStep.is_null().or(Column::TotpLastStep.lt(step)))
             .exec(self.store.write_connection()?)
             .await;
         Ok(self.store.check_write(taken)?.rows_affected > 0)
@@ -188,10 +182,7 @@ impl Accounts<'_> {
     /// Records that the owner has reviewed the keys and endpoints after a password reset.
     pub async fn finish_access_review(self, account: AccountId) -> Result<(), StoreError> {
         let written = Entity::update_many()
-            .col_expr(
-                Column::AccessReviewSinceMs,
-                Expr::value(Value::BigInt(None)),
-            )
+            .col_expr(Column::AccessReviewSinceMs, Expr::value(Value::BigInt(None)))
             .filter(Column::Id.eq(account.0))
             .exec(self.store.write_connection()?)
             .await;
@@ -289,10 +280,7 @@ async fn write_password(
 ) -> Result<bool, StoreError> {
     let mut update = Entity::update_many()
         .col_expr(Column::PasswordHash, Expr::value(new.hash.as_str()))
-        .col_expr(
-            Column::TotpSealed,
-            Expr::value(Value::Bytes(new.totp_sealed.clone())),
-        )
+        .col_expr(Column::TotpSealed, Expr::value(Value::Bytes(new.totp_sealed.clone())))
         .filter(Column::Id.eq(new.account_id.0))
         .filter(Column::ClosedAtMs.is_null());
     if new.totp_sealed.is_none() {

@@ -131,8 +131,7 @@ impl Accounts<'_> {
         count: i64,
     ) -> Result<i64, StoreError> {
         let day = day_of(to.at_ms);
-        self.add_on(connection, day, to.kind, to.subject, count)
-            .await
+        self.add_on(connection, day, to.kind, to.subject, count).await
     }
 
     async fn add_on(
@@ -169,9 +168,8 @@ impl Accounts<'_> {
         for index in order {
             let delta = &deltas[index];
             let account = delta.account.to_string();
-            used[index] = self
-                .add_on(&transaction, delta.day, delta.kind, &account, delta.count)
-                .await?;
+            used[index] =
+                self.add_on(&transaction, delta.day, delta.kind, &account, delta.count).await?;
         }
         self.store.commit(transaction).await?;
         Ok(used)
@@ -209,9 +207,7 @@ impl Accounts<'_> {
     ) -> Result<Vec<(AccountId, i64)>, StoreError> {
         debug_assert_eq!(kind.scope(), QuotaScope::Account);
         let sql = "SELECT subject, used FROM quota_uses WHERE day = ? AND kind = ?";
-        let statement = self
-            .store
-            .sql(sql, [day_of(at_ms).into(), kind.name().into()]);
+        let statement = self.store.sql(sql, [day_of(at_ms).into(), kind.name().into()]);
         let mut uses = Vec::new();
         for row in self.store.reader.query_all_raw(statement).await? {
             let (subject, used): (String, i64) = row.try_get_many_by_index()?;
@@ -224,9 +220,7 @@ impl Accounts<'_> {
 
     /// Deletes the counts of days before `day`.
     pub async fn delete_quota_uses(self, day: i64) -> Result<u64, StoreError> {
-        let delete = self
-            .store
-            .sql("DELETE FROM quota_uses WHERE day < ?", [day.into()]);
+        let delete = self.store.sql("DELETE FROM quota_uses WHERE day < ?", [day.into()]);
         let deleted = self.store.write_connection()?.execute_raw(delete).await;
         Ok(self.store.check_write(deleted)?.rows_affected())
     }
@@ -241,9 +235,7 @@ impl Accounts<'_> {
             None => "",
         };
         let sql = format!("SELECT account_id, kind, per_day FROM account_quotas{filter}");
-        let statement = self
-            .store
-            .sql(&sql, account.map(|account| Value::from(account.0)));
+        let statement = self.store.sql(&sql, account.map(|account| Value::from(account.0)));
         let mut quotas = Vec::new();
         for row in self.store.reader.query_all_raw(statement).await? {
             let mut row = Columns::of(&row);
@@ -251,11 +243,7 @@ impl Accounts<'_> {
             let kind = QuotaKind::named(&row.get::<String>()?);
             let per_day = u32::try_from(row.get::<i64>()?).unwrap_or(u32::MAX);
             // A kind of a newer version is skipped.
-            quotas.extend(kind.map(|kind| AccountQuota {
-                account,
-                kind,
-                per_day,
-            }));
+            quotas.extend(kind.map(|kind| AccountQuota { account, kind, per_day }));
         }
         Ok(quotas)
     }
@@ -280,11 +268,7 @@ impl Accounts<'_> {
                 "INSERT INTO account_quotas (account_id, kind, per_day) VALUES (?, ?, ?) \
                  ON CONFLICT (account_id, kind) DO UPDATE SET per_day = excluded.per_day \
                  WHERE account_quotas.per_day <> excluded.per_day",
-                [
-                    account.0.into(),
-                    kind.name().into(),
-                    i64::from(per_day).into(),
-                ],
+                [account.0.into(), kind.name().into(), i64::from(per_day).into()],
             ),
             None => self.store.sql(
                 "DELETE FROM account_quotas WHERE account_id = ? AND kind = ?",
@@ -305,10 +289,7 @@ impl Accounts<'_> {
             subject: Some(kind.name()),
             detail: Some(&detail),
         };
-        self.store
-            .operations()
-            .log(&transaction, by, action, at_ms)
-            .await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
         append_change(&transaction, Change::Account(account), at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(true)
@@ -328,19 +309,12 @@ impl Accounts<'_> {
         let insert = "INSERT INTO free_credits (person, account_id, granted_at_ms) \
                       VALUES (?, ?, ?) ON CONFLICT (person) DO NOTHING";
         let values = [person.into(), account.0.into(), at_ms.into()];
-        let inserted = transaction
-            .execute_raw(self.store.sql(insert, values))
-            .await?;
+        let inserted = transaction.execute_raw(self.store.sql(insert, values)).await?;
         if inserted.rows_affected() == 0 {
             return Ok(FreeCredit::MailboxHadOne);
         }
-        let take = QuotaTake {
-            kind: QuotaKind::FreeCredits,
-            subject: EVERYONE,
-            count: 1,
-            limit,
-            at_ms,
-        };
+        let take =
+            QuotaTake { kind: QuotaKind::FreeCredits, subject: EVERYONE, count: 1, limit, at_ms };
         match self.take(transaction, take).await {
             Ok(()) => Ok(FreeCredit::Granted),
             Err(StoreError::Conflict(Conflict::QuotaExceeded(_))) => {

@@ -80,9 +80,7 @@ impl Accounts<'_> {
             seen_at_ms: Set(new.created_at_ms),
             expires_at_ms: Set(new.expires_at_ms),
         };
-        Entity::insert(session)
-            .exec_without_returning(&transaction)
-            .await?;
+        Entity::insert(session).exec_without_returning(&transaction).await?;
         self.store.commit(transaction).await?;
         Ok(id)
     }

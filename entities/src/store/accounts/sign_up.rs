@@ -50,11 +50,7 @@ pub struct SignUpOffer {
 impl SignUpOffer {
     /// An offer without daily limits.
     pub const fn unlimited(free: Micros) -> SignUpOffer {
-        SignUpOffer {
-            free,
-            grants_per_day: None,
-            sign_ups_per_day: None,
-        }
+        SignUpOffer { free, grants_per_day: None, sign_ups_per_day: None }
     }
 }
 
@@ -103,16 +99,12 @@ impl Accounts<'_> {
             password_hash: Set(new.password_hash),
             page_language: Set(new.page_language.code().to_owned()),
             landing_code: Set(new.landing.map(|landing| landing.code.to_owned())),
-            signed_in_as: Set(new
-                .landing
-                .and_then(|landing| landing.signed_in_as)
-                .map(|id| id.0)),
+            signed_in_as: Set(new.landing.and_then(|landing| landing.signed_in_as).map(|id| id.0)),
             created_at_ms: Set(new.created_at_ms),
             expires_at_ms: Set(new.expires_at_ms),
         };
-        let kept = Entity::insert(pending)
-            .exec_without_returning(self.store.write_connection()?)
-            .await;
+        let kept =
+            Entity::insert(pending).exec_without_returning(self.store.write_connection()?).await;
         self.store.check_write(kept)?;
         Ok(())
     }
@@ -145,10 +137,10 @@ impl Accounts<'_> {
             transaction.rollback().await?;
             return Ok(None);
         };
-        let landing = pending.landing_code.as_deref().map(|code| ReferralVisit {
-            code,
-            signed_in_as: pending.signed_in_as.map(AccountId),
-        });
+        let landing = pending
+            .landing_code
+            .as_deref()
+            .map(|code| ReferralVisit { code, signed_in_as: pending.signed_in_as.map(AccountId) });
         let account = NewAccount {
             email: &pending.email,
             password_hash: Some(pending.password_hash.clone()),
@@ -157,11 +149,7 @@ impl Accounts<'_> {
             page_language: record::language(Some(&pending.page_language))?,
             created_at_ms: now_ms,
         };
-        let new = SignUp {
-            account,
-            landing,
-            offer,
-        };
+        let new = SignUp { account, landing, offer };
         let signed_up = self.open(&transaction, &new).await?;
         self.store.commit(transaction).await?;
         Ok(Some(signed_up))
@@ -212,9 +200,7 @@ async fn take_pending(
         .filter(Column::ExpiresAtMs.gt(now_ms))
         .one(transaction)
         .await?;
-    let taken = Entity::delete_by_id(token_hash.to_vec())
-        .exec(transaction)
-        .await?;
+    let taken = Entity::delete_by_id(token_hash.to_vec()).exec(transaction).await?;
     Ok(pending.filter(|_| taken.rows_affected == 1))
 }
 

@@ -93,9 +93,7 @@ impl Billing<'_> {
             payment.at_ms.into(),
             HoldReason::UnknownReference.as_str().into(),
         ];
-        let inserted = transaction
-            .execute_raw(self.store.sql(insert, values))
-            .await?;
+        let inserted = transaction.execute_raw(self.store.sql(insert, values)).await?;
         if inserted.rows_affected() == 0 {
             let sql = format!("{PAYMENT}WHERE bank_id = ?");
             let before = self.store.sql(&sql, [payment.bank_id.into()]);
@@ -107,8 +105,7 @@ impl Billing<'_> {
         let (found, kept) = self.fit(&transaction, &payment).await?;
         let outcome = match (found, kept) {
             (Some(deposit), None) => {
-                self.credit_fitting(&transaction, id, &deposit, payment.at_ms)
-                    .await?
+                self.credit_fitting(&transaction, id, &deposit, payment.at_ms).await?
             }
             (found, kept) => {
                 let kept = kept.unwrap_or(HoldReason::UnknownReference);
@@ -160,10 +157,7 @@ impl Billing<'_> {
         let amount = deposit.amount;
         // An operator decides about money for a suspended account.
         let credited = match lock_active_account(transaction, deposit.account_id).await {
-            Ok(()) => {
-                self.credit_deposit(transaction, deposit, amount, "bank", at_ms)
-                    .await
-            }
+            Ok(()) => self.credit_deposit(transaction, deposit, amount, "bank", at_ms).await,
             Err(error) => Err(error),
         };
         let kept = match credited {
@@ -180,20 +174,10 @@ impl Billing<'_> {
             return Ok(PaymentOutcome::Kept(kept));
         }
         let account = deposit.account_id;
-        self.mark_credited(
-            transaction,
-            id,
-            (account, amount),
-            Some(deposit.id),
-            "bank",
-            at_ms,
-        )
-        .await?;
+        self.mark_credited(transaction, id, (account, amount), Some(deposit.id), "bank", at_ms)
+            .await?;
         append_change(transaction, Change::Wallet(account), at_ms).await?;
-        Ok(PaymentOutcome::Credited {
-            account_id: account,
-            amount,
-        })
+        Ok(PaymentOutcome::Credited { account_id: account, amount })
     }
 
     async fn keep(
@@ -257,9 +241,7 @@ impl Billing<'_> {
         let transaction = self.store.begin().await?;
         lock_open_account(&transaction, account).await?;
         let sql = format!("{PAYMENT}WHERE id = ? AND status = 'kept'");
-        let row = transaction
-            .query_one_raw(self.store.sql(&sql, [id.into()]))
-            .await?;
+        let row = transaction.query_one_raw(self.store.sql(&sql, [id.into()])).await?;
         let Some(payment) = row.as_ref().map(bank_payment).transpose()? else {
             transaction.rollback().await?;
             return Ok(None);
@@ -272,14 +254,7 @@ impl Billing<'_> {
         let amount = worth(&payment, meant.as_ref(), rate)?;
         let deposit_id = meant.as_ref().map(|deposit| deposit.id);
         let marked = self
-            .mark_credited(
-                &transaction,
-                id,
-                (account, amount),
-                deposit_id,
-                by.name,
-                at_ms,
-            )
+            .mark_credited(&transaction, id, (account, amount), deposit_id, by.name, at_ms)
             .await?;
         if !marked {
             transaction.rollback().await?;
@@ -287,8 +262,7 @@ impl Billing<'_> {
         }
         let by_deposit = match &meant {
             Some(deposit) => {
-                self.credit_deposit(&transaction, deposit, amount, by.name, at_ms)
-                    .await?
+                self.credit_deposit(&transaction, deposit, amount, by.name, at_ms).await?
             }
             None => false,
         };
@@ -310,10 +284,7 @@ impl Billing<'_> {
             subject: Some(&payment.bank_id),
             detail: Some(&format!("{amount} USD")),
         };
-        self.store
-            .operations()
-            .log(&transaction, by, action, at_ms)
-            .await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
         append_change(&transaction, Change::Wallet(account), at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(Some(amount))
@@ -344,10 +315,7 @@ impl Billing<'_> {
             subject: Some(&bank_id),
             detail: Some(note),
         };
-        self.store
-            .operations()
-            .log(&transaction, by, action, at_ms)
-            .await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(true)
     }
@@ -367,9 +335,7 @@ fn worth(
     deposit: Option<&Deposit>,
     rate: VndRate,
 ) -> Result<Micros, Conflict> {
-    let rate = deposit
-        .and_then(|deposit| VndRate::per_dollar(deposit.vnd_per_usd))
-        .unwrap_or(rate);
+    let rate = deposit.and_then(|deposit| VndRate::per_dollar(deposit.vnd_per_usd)).unwrap_or(rate);
     rate.dollars(payment.amount)
         .filter(|_| payment.currency == "VND")
         .ok_or(Conflict::PaymentNotConvertible)
@@ -377,11 +343,7 @@ fn worth(
 
 fn outcome(payment: &BankPayment) -> PaymentOutcome {
     let kept = payment.reason.as_deref().and_then(HoldReason::named);
-    match (
-        payment.status.as_str(),
-        payment.account_id,
-        payment.credited,
-    ) {
+    match (payment.status.as_str(), payment.account_id, payment.credited) {
         ("credited", Some(account_id), Some(amount)) => {
             PaymentOutcome::Credited { account_id, amount }
         }

@@ -126,11 +126,7 @@ impl Billing<'_> {
             "{DEPOSIT}WHERE d.account_id = ? ORDER BY d.created_at_ms DESC, d.id DESC LIMIT ?"
         );
         let values = [account.0.into(), i64::from(limit).into()];
-        let rows = self
-            .store
-            .reader
-            .query_all_raw(self.store.sql(&sql, values))
-            .await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(deposit).collect()
     }
 
@@ -160,10 +156,7 @@ impl Billing<'_> {
             return Ok(false);
         };
         let amount = deposit.amount;
-        if !self
-            .credit_deposit(&transaction, &deposit, amount, by.name, at_ms)
-            .await?
-        {
+        if !self.credit_deposit(&transaction, &deposit, amount, by.name, at_ms).await? {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -173,10 +166,7 @@ impl Billing<'_> {
             subject: Some(&deposit.reference),
             detail: Some(&format!("{amount} USD")),
         };
-        self.store
-            .operations()
-            .log(&transaction, by, action, at_ms)
-            .await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
         append_change(&transaction, Change::Wallet(deposit.account_id), at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(true)
@@ -206,10 +196,7 @@ impl Billing<'_> {
             subject: Some(&reference),
             detail: Some(reason),
         };
-        self.store
-            .operations()
-            .log(&transaction, by, action, at_ms)
-            .await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(true)
     }
@@ -226,9 +213,7 @@ impl Billing<'_> {
         let withdraw = "UPDATE deposits SET status = 'refused', closed_at_ms = ?, \
                         closed_by = 'customer' \
                         WHERE id = ? AND account_id = ? AND status = 'open'";
-        let withdraw = self
-            .store
-            .sql(withdraw, [at_ms.into(), id.into(), account.0.into()]);
+        let withdraw = self.store.sql(withdraw, [at_ms.into(), id.into(), account.0.into()]);
         let withdrawn = transaction.execute_raw(withdraw).await?.rows_affected() > 0;
         self.store.commit(transaction).await?;
         Ok(withdrawn)
@@ -240,9 +225,7 @@ impl Billing<'_> {
         id: Uuid,
     ) -> Result<Option<Deposit>, StoreError> {
         let sql = format!("{DEPOSIT}WHERE d.id = ?");
-        let row = transaction
-            .query_one_raw(self.store.sql(&sql, [id.into()]))
-            .await?;
+        let row = transaction.query_one_raw(self.store.sql(&sql, [id.into()])).await?;
         row.as_ref().map(deposit).transpose()
     }
 
@@ -259,15 +242,8 @@ impl Billing<'_> {
         lock_open_account(transaction, deposit.account_id).await?;
         let close = "UPDATE deposits SET status = 'credited', closed_at_ms = ?, closed_by = ?, \
                      credited_micros = ? WHERE id = ? AND status = 'open'";
-        let values = [
-            at_ms.into(),
-            by.into(),
-            amount.get().into(),
-            deposit.id.into(),
-        ];
-        let closed = transaction
-            .execute_raw(self.store.sql(close, values))
-            .await?;
+        let values = [at_ms.into(), by.into(), amount.get().into(), deposit.id.into()];
+        let closed = transaction.execute_raw(self.store.sql(close, values)).await?;
         if closed.rows_affected() == 0 {
             return Ok(false);
         }

@@ -75,20 +75,14 @@ impl Billing<'_> {
         let transaction = self.store.begin().await?;
         lock_open_account(&transaction, account).await?;
         let statement = match wallet {
-            None => self.store.sql(
-                "DELETE FROM payout_wallets WHERE account_id = ?",
-                [account.0.into()],
-            ),
+            None => self
+                .store
+                .sql("DELETE FROM payout_wallets WHERE account_id = ?", [account.0.into()]),
             Some(wallet) => self.store.sql(
                 "INSERT INTO payout_wallets (account_id, kind, address, set_at_ms) \
                  VALUES (?, ?, ?, ?) ON CONFLICT (account_id) DO UPDATE SET kind = excluded.kind, \
                  address = excluded.address, set_at_ms = excluded.set_at_ms",
-                [
-                    account.0.into(),
-                    wallet.kind().into(),
-                    wallet.address().into(),
-                    at_ms.into(),
-                ],
+                [account.0.into(), wallet.kind().into(), wallet.address().into(), at_ms.into()],
             ),
         };
         transaction.execute_raw(statement).await?;
@@ -143,9 +137,7 @@ impl Billing<'_> {
         let transaction = self.store.begin().await?;
         lock_payouts(&transaction).await?;
         let paid = "SELECT COUNT(*) FROM payouts WHERE account_id = ? AND month = ?";
-        let paid = self
-            .store
-            .sql(paid, [referrer.0.into(), month.to_string().into()]);
+        let paid = self.store.sql(paid, [referrer.0.into(), month.to_string().into()]);
         let paid: Option<i64> = scalar(&transaction, paid).await?;
         if paid.unwrap_or(0) > 0 {
             transaction.rollback().await?;
@@ -162,8 +154,7 @@ impl Billing<'_> {
             return Ok(Outcome::Waiting(amount));
         };
         let id = Uuid::now_v7();
-        self.insert_payout(&transaction, (id, referrer, month), amount, &wallet, at_ms)
-            .await?;
+        self.insert_payout(&transaction, (id, referrer, month), amount, &wallet, at_ms).await?;
         // Lock wallets before referrals, as everywhere.
         if wallet == PayoutWallet::Balance {
             let entry = ManualEntry {
@@ -177,18 +168,14 @@ impl Billing<'_> {
             };
             post_entry(&transaction, &entry).await?;
         }
-        self.post_payout(&transaction, (id, referrer), &parts, amount, at_ms)
-            .await?;
+        self.post_payout(&transaction, (id, referrer), &parts, amount, at_ms).await?;
         let action = Action {
             action: "payout",
             account: Some(referrer),
             subject: Some(&month.to_string()),
             detail: Some(&format!("{amount} USD to {}", wallet.kind())),
         };
-        self.store
-            .operations()
-            .log(&transaction, by, action, at_ms)
-            .await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
         append_change(&transaction, Change::Wallet(referrer), at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(Outcome::Paid(id))
@@ -211,10 +198,7 @@ impl Billing<'_> {
                    WHERE r.referrer_id = ? AND r.pending_micros > 0 ORDER BY r.referred_id";
         let values = [referrer.0.into(), month.end_ms().into(), referrer.0.into()];
         let mut parts = Vec::new();
-        for row in transaction
-            .query_all_raw(self.store.sql(sql, values))
-            .await?
-        {
+        for row in transaction.query_all_raw(self.store.sql(sql, values)).await? {
             let (referred, pending, later): (Uuid, i64, i64) = row.try_get_many_by_index()?;
             let part = due(Micros::new(pending), Micros::new(later));
             if part > Micros::ZERO {
@@ -299,9 +283,7 @@ impl Billing<'_> {
             ]
         };
         for (referred, part) in parts {
-            let taken = self
-                .store
-                .sql(take, [part.get().into(), (*referred).into()]);
+            let taken = self.store.sql(take, [part.get().into(), (*referred).into()]);
             transaction.execute_raw(taken).await?;
             let line = line(Some(*referred), "pending", -part.get());
             transaction.execute_raw(self.store.sql(entry, line)).await?;
@@ -330,11 +312,7 @@ impl Billing<'_> {
         }
         sql.push_str(" ORDER BY p.month DESC, a.email LIMIT ?");
         values.push(i64::from(limit).into());
-        let rows = self
-            .store
-            .reader
-            .query_all_raw(self.store.sql(&sql, values))
-            .await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(payout).collect()
     }
 
@@ -350,9 +328,7 @@ impl Billing<'_> {
         let transaction = self.store.begin().await?;
         let sent = "UPDATE payouts SET sent_at_ms = ?, sent_reference = ? \
                     WHERE id = ? AND sent_at_ms IS NULL RETURNING account_id, month";
-        let sent = self
-            .store
-            .sql(sent, [at_ms.into(), reference.into(), id.into()]);
+        let sent = self.store.sql(sent, [at_ms.into(), reference.into(), id.into()]);
         let Some(row) = transaction.query_one_raw(sent).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -364,10 +340,7 @@ impl Billing<'_> {
             subject: Some(&month),
             detail: Some(reference),
         };
-        self.store
-            .operations()
-            .log(&transaction, by, action, at_ms)
-            .await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(true)
     }

@@ -71,11 +71,7 @@ impl Billing<'_> {
                     (SELECT CAST(COALESCE(SUM(amount_micros), 0) AS bigint) FROM payouts \
                     WHERE account_id = ?) FROM referrals WHERE referrer_id = ?";
         let values = [account.0.into(), account.0.into()];
-        let row = self
-            .store
-            .reader
-            .query_one_raw(self.store.sql(sums, values))
-            .await?;
+        let row = self.store.reader.query_one_raw(self.store.sql(sums, values)).await?;
         let Some(row) = row else {
             return Ok(Earnings::default());
         };
@@ -104,11 +100,7 @@ impl Billing<'_> {
         );
         let mut values: Vec<Value> = referrer.map(|id| Value::from(id.0)).into_iter().collect();
         values.extend([Value::from(i64::from(limit)), i64::from(skip).into()]);
-        let rows = self
-            .store
-            .reader
-            .query_all_raw(self.store.sql(&sql, values))
-            .await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(referral).collect()
     }
 
@@ -132,11 +124,7 @@ impl Billing<'_> {
                    WHERE e.account_id = ? AND e.bucket = 'pending' \
                    ORDER BY e.created_at_ms DESC, e.id DESC LIMIT ?";
         let values = [account.0.into(), i64::from(limit).into()];
-        let rows = self
-            .store
-            .reader
-            .query_all_raw(self.store.sql(sql, values))
-            .await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(sql, values)).await?;
         rows.iter()
             .map(|row| {
                 let mut row = Columns::of(row);
@@ -197,9 +185,7 @@ impl Billing<'_> {
                 reason.into(),
                 at_ms.into(),
             ];
-            transaction
-                .execute_raw(self.store.sql(posting[1], values))
-                .await?;
+            transaction.execute_raw(self.store.sql(posting[1], values)).await?;
         }
         let pending = Micros::new(pending);
         let action = Action {
@@ -208,10 +194,7 @@ impl Billing<'_> {
             subject: Some(&pending.to_string()),
             detail: Some(reason),
         };
-        self.store
-            .operations()
-            .log(&transaction, by, action, at_ms)
-            .await?;
+        self.store.operations().log(&transaction, by, action, at_ms).await?;
         append_change(&transaction, Change::Account(referred), at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(Some(pending))
@@ -221,9 +204,7 @@ impl Billing<'_> {
 /// Serializes transactions that take from pending commissions. Commissions may accrue meanwhile.
 pub(crate) async fn lock_payouts(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        transaction
-            .execute_unprepared("LOCK TABLE payouts IN EXCLUSIVE MODE")
-            .await?;
+        transaction.execute_unprepared("LOCK TABLE payouts IN EXCLUSIVE MODE").await?;
     }
     Ok(())
 }

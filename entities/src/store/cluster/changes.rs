@@ -94,9 +94,7 @@ pub(crate) async fn append_change(
     at_ms: i64,
 ) -> Result<(), StoreError> {
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        transaction
-            .execute_unprepared("LOCK TABLE changes IN EXCLUSIVE MODE")
-            .await?;
+        transaction.execute_unprepared("LOCK TABLE changes IN EXCLUSIVE MODE").await?;
     }
     let (kind, subject) = change.record();
     let row = change::ActiveModel {
@@ -116,10 +114,7 @@ pub(crate) async fn append_change(
 /// change: followers also poll the feed.
 async fn notify(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
     let nested = transaction.begin().await?;
-    match nested
-        .execute_unprepared(&format!("NOTIFY {CHANNEL}"))
-        .await
-    {
+    match nested.execute_unprepared(&format!("NOTIFY {CHANNEL}")).await {
         Ok(_) => nested.commit().await?,
         Err(error) if code(&error).as_deref() == Some(NOT_SUPPORTED) => nested.rollback().await?,
         Err(error) => return Err(error.into()),
@@ -160,9 +155,7 @@ impl Cluster<'_> {
             .max_lifetime(None)
             .acquire_timeout(LISTEN_TIMEOUT)
             .connect_lazy_with(server.as_ref().clone());
-        let mut listener = PgListener::connect_with(&pool)
-            .await
-            .map_err(connection_error)?;
+        let mut listener = PgListener::connect_with(&pool).await.map_err(connection_error)?;
         listener.listen(CHANNEL).await.map_err(connection_error)?;
         Ok(Some(ChangeListener(listener)))
     }

@@ -61,10 +61,7 @@ impl NodeSession {
             .fetch_optional(&mut self.connection)
             .await
             .map_err(connection_error)?;
-        renewed
-            .map(|row| row.try_get(0))
-            .transpose()
-            .map_err(connection_error)
+        renewed.map(|row| row.try_get(0)).transpose().map_err(connection_error)
     }
 
     /// Gives up the lease, so that a successor does not have to wait for its end.
@@ -81,9 +78,7 @@ impl Cluster<'_> {
         let Some(server) = self.postgres_options() else {
             return Ok(None);
         };
-        let mut connection = PgConnection::connect_with(&server)
-            .await
-            .map_err(connection_error)?;
+        let mut connection = PgConnection::connect_with(&server).await.map_err(connection_error)?;
         let key = lock_key(name);
         let held: Result<bool, SqlxError> = sqlx::query("SELECT pg_try_advisory_lock($1)")
             .bind(key)
@@ -95,11 +90,7 @@ impl Cluster<'_> {
             // A server without advisory locks returns a database error; a broken connection returns
             // another kind.
             Err(SqlxError::Database(_)) => {
-                return Ok(Some(NodeSession {
-                    connection,
-                    is_locked: false,
-                    is_taken: false,
-                }));
+                return Ok(Some(NodeSession { connection, is_locked: false, is_taken: false }));
             }
             Err(error) => return Err(connection_error(error)),
         };
@@ -113,21 +104,15 @@ impl Cluster<'_> {
     /// Returns whether a second session gets the same lock, which means that the lock is
     /// ineffective.
     async fn is_lock_ineffective(self, key: i64) -> Result<bool, StoreError> {
-        let statement = self
-            .store
-            .sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
+        let statement = self.store.sql("SELECT pg_try_advisory_xact_lock(?)", [Value::from(key)]);
         let is_locked = scalar(&self.store.core_reader, statement).await?;
         Ok(is_locked.unwrap_or(true))
     }
 
     /// Returns the connection options of the pools; `None` on SQLite.
     pub(crate) fn postgres_options(self) -> Option<Arc<PgConnectOptions>> {
-        (!self.store.is_sqlite()).then(|| {
-            self.store
-                .core_reader
-                .get_postgres_connection_pool()
-                .connect_options()
-        })
+        (!self.store.is_sqlite())
+            .then(|| self.store.core_reader.get_postgres_connection_pool().connect_options())
     }
 }
 

@@ -104,10 +104,9 @@ impl Cluster<'_> {
         );
         let epoch: Option<i64> = scalar(&transaction, statement).await?;
         let Some(epoch) = epoch else {
-            let lease = self.store.sql(
-                "SELECT lease_until_ms FROM nodes WHERE name = ?",
-                [start.name.into()],
-            );
+            let lease = self
+                .store
+                .sql("SELECT lease_until_ms FROM nodes WHERE name = ?", [start.name.into()]);
             let lease_until_ms = scalar(&transaction, lease).await?;
             return Err(StoreError::NodeInUse {
                 name: start.name.to_owned(),
@@ -116,10 +115,7 @@ impl Cluster<'_> {
         };
         inherit(&transaction, start.name, epoch, start.at_ms).await?;
         self.store.commit(transaction).await?;
-        Ok(NodeEpoch {
-            node: Arc::from(start.name),
-            epoch,
-        })
+        Ok(NodeEpoch { node: Arc::from(start.name), epoch })
     }
 
     /// Returns the database's time in Unix milliseconds.
@@ -133,10 +129,9 @@ impl Cluster<'_> {
     /// Returns the leases of the nodes other than `own`: name, and end by the database clock. A running
     /// node's lease changes with each renewal.
     pub async fn other_leases(self, own: &str) -> Result<Vec<(String, i64)>, StoreError> {
-        let statement = self.store.sql(
-            "SELECT name, lease_until_ms FROM nodes WHERE name <> ?",
-            [Value::from(own)],
-        );
+        let statement = self
+            .store
+            .sql("SELECT name, lease_until_ms FROM nodes WHERE name <> ?", [Value::from(own)]);
         let rows = self.store.core_reader.query_all_raw(statement).await?;
         let leases = rows.iter().map(|row| row.try_get_many_by_index());
         Ok(leases.collect::<Result<_, DbErr>>()?)
@@ -171,10 +166,7 @@ impl Cluster<'_> {
         let rows = self.store.core_reader.query_all_raw(statement).await?;
         let nodes = rows.iter().map(|row| {
             let (name, epoch): (String, i64) = row.try_get_many_by_index()?;
-            Ok(NodeEpoch {
-                node: Arc::from(name.as_str()),
-                epoch,
-            })
+            Ok(NodeEpoch { node: Arc::from(name.as_str()), epoch })
         });
         Ok(nodes.collect::<Result<_, DbErr>>()?)
     }
@@ -199,11 +191,7 @@ impl Cluster<'_> {
                 is_of_another_time(self.store.backend()),
                 is_free(self.store.backend())
             ),
-            [
-                for_ms.into(),
-                dead.node.as_ref().into(),
-                Value::from(dead.epoch),
-            ],
+            [for_ms.into(), dead.node.as_ref().into(), Value::from(dead.epoch)],
         );
         let epoch: Option<i64> = scalar(&transaction, statement).await?;
         let Some(epoch) = epoch else {
@@ -211,10 +199,7 @@ impl Cluster<'_> {
         };
         inherit(&transaction, &dead.node, epoch, at_ms).await?;
         self.store.commit(transaction).await?;
-        Ok(Some(NodeEpoch {
-            node: Arc::clone(&dead.node),
-            epoch,
-        }))
+        Ok(Some(NodeEpoch { node: Arc::clone(&dead.node), epoch }))
     }
 
     /// Locks the node's row: waits for transactions that share it and excludes new ones.
@@ -229,10 +214,9 @@ impl Cluster<'_> {
             // SQLite runs one write transaction at a time.
             return Ok(());
         }
-        let hold = self.store.sql(
-            "SELECT epoch FROM nodes WHERE name = ? FOR UPDATE",
-            [Value::from(name)],
-        );
+        let hold = self
+            .store
+            .sql("SELECT epoch FROM nodes WHERE name = ? FOR UPDATE", [Value::from(name)]);
         transaction.query_one_raw(hold).await?;
         Ok(())
     }

@@ -24,9 +24,7 @@ impl Store {
     pub async fn probe_disk(&self) -> Result<(), StoreError> {
         // Random bytes: PostgreSQL compresses others.
         let blocks = PROBE_BYTES / size_of::<Uuid>();
-        let filler: Vec<u8> = (0..blocks)
-            .flat_map(|_| Uuid::new_v4().into_bytes())
-            .collect();
+        let filler: Vec<u8> = (0..blocks).flat_map(|_| Uuid::new_v4().into_bytes()).collect();
         let probe = self.sql(
             "INSERT INTO disk_probes (id, filler) VALUES (1, ?) \
              ON CONFLICT (id) DO UPDATE SET filler = excluded.filler",

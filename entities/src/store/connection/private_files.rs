@@ -71,10 +71,7 @@ fn holds_only(folder: &Path, database: &Path) -> io::Result<bool> {
     let mut has_database = false;
     for entry in fs::read_dir(folder)? {
         let entry = entry?.file_name();
-        if !entry
-            .as_encoded_bytes()
-            .starts_with(name.as_encoded_bytes())
-        {
+        if !entry.as_encoded_bytes().starts_with(name.as_encoded_bytes()) {
             return Ok(false);
         }
         has_database = true;

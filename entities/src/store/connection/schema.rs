@@ -7,9 +7,7 @@ use crate::store::{Store, StoreError};
 impl Store {
     /// Checks that the database responds.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.core_reader
-            .query_one_raw(self.sql("SELECT 1", []))
-            .await?;
+        self.core_reader.query_one_raw(self.sql("SELECT 1", [])).await?;
         Ok(())
     }
 

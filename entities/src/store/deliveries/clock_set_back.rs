@@ -37,10 +37,9 @@ impl Deliveries<'_> {
             transaction.rollback().await?;
             return Ok(true);
         }
-        for sql in [
-            "DELETE FROM daily_figures WHERE day >= ?",
-            "DELETE FROM answer_times WHERE day >= ?",
-        ] {
+        for sql in
+            ["DELETE FROM daily_figures WHERE day >= ?", "DELETE FROM answer_times WHERE day >= ?"]
+        {
             let statement = self.store.sql(sql, [Value::from(day)]);
             transaction.execute_raw(statement).await?;
         }
@@ -67,10 +66,7 @@ impl Deliveries<'_> {
                  ORDER BY until_id DESC LIMIT 1) WHERE id = 1",
                 [written.clone()],
             ),
-            (
-                "DELETE FROM delivery_filters WHERE until_id >= ?",
-                [written],
-            ),
+            ("DELETE FROM delivery_filters WHERE until_id >= ?", [written]),
         ] {
             let statement = self.store.sql(sql, values);
             transaction.execute_raw(statement).await?;

@@ -111,16 +111,10 @@ impl Deliveries<'_> {
             return Ok(false);
         }
         let range = [Value::from(min_id_at(from)), Value::from(min_id_at(until))];
-        let days = self
-            .store
-            .job_reader
-            .query_all_raw(self.store.sql(COUNT, range.clone()))
-            .await?;
-        let answers = self
-            .store
-            .job_reader
-            .query_all_raw(self.store.sql(COUNT_ANSWERS, range))
-            .await?;
+        let days =
+            self.store.job_reader.query_all_raw(self.store.sql(COUNT, range.clone())).await?;
+        let answers =
+            self.store.job_reader.query_all_raw(self.store.sql(COUNT_ANSWERS, range)).await?;
         let mut day_rows = ADD_DAYS.rows(days.len());
         for row in &days {
             let mut row = Columns::of(row);
@@ -196,15 +190,12 @@ impl Deliveries<'_> {
         );
         for row in self.store.reader.query_all_raw(statement).await? {
             let (seconds, calls): (i64, i64) = row.try_get_many_by_index()?;
-            stats
-                .answers
-                .push((seconds.max(0) as u32, calls.unsigned_abs()));
+            stats.answers.push((seconds.max(0) as u32, calls.unsigned_abs()));
         }
         let until = self.summed_until().await?;
         let rest = self.first_delivery_since(until).await?;
         if rest.is_some_and(|first| now_ms - first <= MAX_LAG_MS) {
-            self.count_rest(account, until, first_day, &mut stats)
-                .await?;
+            self.count_rest(account, until, first_day, &mut stats).await?;
         }
         Ok(stats)
     }
@@ -217,11 +208,7 @@ impl Deliveries<'_> {
         first_day: i64,
         stats: &mut AccountStats,
     ) -> Result<(), StoreError> {
-        let since = [
-            Value::from(account.0),
-            Value::from(until),
-            Value::from(min_id_at(until)),
-        ];
+        let since = [Value::from(account.0), Value::from(until), Value::from(min_id_at(until))];
         // With the condition of the partial index of ended deliveries, which covers this query.
         for status in ["delivered", "failed"] {
             let statement = self.store.sql(
@@ -263,25 +250,20 @@ impl Deliveries<'_> {
     }
 
     pub(super) async fn summed_until(self) -> Result<i64, StoreError> {
-        let statement = self
-            .store
-            .sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
+        let statement = self.store.sql("SELECT until_ms FROM figures_until WHERE id = 1", []);
         let until = scalar(&self.store.reader, statement).await?;
         Ok(until.unwrap_or(0))
     }
 
     /// Returns the time before which all deliveries have ended and are written.
     async fn settled_until(self, now_ms: i64) -> Result<i64, StoreError> {
-        let statement = self.store.sql(
-            "SELECT MIN(created_at_ms) FROM deliveries WHERE status = 'sent'",
-            [],
-        );
+        let statement =
+            self.store.sql("SELECT MIN(created_at_ms) FROM deliveries WHERE status = 'sent'", []);
         let oldest: Option<Option<i64>> = scalar(&self.store.job_reader, statement).await?;
         let oldest = oldest.flatten();
         let newest_settled = now_ms - MIN_AGE_MS;
-        Ok(oldest.map_or(newest_settled, |oldest| {
-            Ord::min(newest_settled, oldest - MAX_WRITE_DELAY_MS)
-        }))
+        Ok(oldest
+            .map_or(newest_settled, |oldest| Ord::min(newest_settled, oldest - MAX_WRITE_DELAY_MS)))
     }
 
     /// Returns when the first delivery at or after `since_ms` was created, by its id.
@@ -313,10 +295,7 @@ mod tests {
     #[test]
     fn the_median_is_the_answer_time_of_half_the_calls() {
         let median = |answers: &[(u32, u64)]| {
-            let stats = AccountStats {
-                answers: answers.to_vec(),
-                ..AccountStats::default()
-            };
+            let stats = AccountStats { answers: answers.to_vec(), ..AccountStats::default() };
             stats.median_answer_seconds()
         };
         assert_eq!(median(&[]), None);

@@ -52,12 +52,8 @@ impl Wanted {
     fn of(query: &SearchQuery) -> Wanted {
         let account = query.account.0;
         Wanted {
-            phone: query
-                .phone
-                .map(|phone| phone_of(account, &phone.to_string())),
-            carrier: query
-                .carrier
-                .map(|carrier| carrier_of(account, carrier.name())),
+            phone: query.phone.map(|phone| phone_of(account, &phone.to_string())),
+            carrier: query.carrier.map(|carrier| carrier_of(account, carrier.name())),
         }
     }
 
@@ -96,10 +92,7 @@ impl Segment {
     fn of(rows: &[QueryResult]) -> Result<Option<Segment>, StoreError> {
         let mut segment = Segment {
             until: Uuid::nil(),
-            range: Range {
-                from_ms: i64::MAX,
-                to_ms: i64::MIN,
-            },
+            range: Range { from_ms: i64::MAX, to_ms: i64::MIN },
             phones: HashSet::with_capacity(rows.len()),
             carriers: HashSet::new(),
         };
@@ -148,11 +141,7 @@ impl Deliveries<'_> {
         let statement = self.store.sql(
             "SELECT id, account_id, phone, carrier, created_at_ms FROM deliveries \
              WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
-            [
-                kept.unwrap_or(Uuid::nil()).into(),
-                written.into(),
-                (length as i64).into(),
-            ],
+            [kept.unwrap_or(Uuid::nil()).into(), written.into(), (length as i64).into()],
         );
         let rows = self.store.job_reader.query_all_raw(statement).await?;
         if rows.len() < length {
@@ -166,11 +155,7 @@ impl Deliveries<'_> {
         let moved = self.store.sql(
             "UPDATE delivery_filters_until SET until_id = ? \
              WHERE id = 1 AND COALESCE(until_id, ?) = ?",
-            [
-                segment.until.into(),
-                Uuid::nil().into(),
-                kept.unwrap_or(Uuid::nil()).into(),
-            ],
+            [segment.until.into(), Uuid::nil().into(), kept.unwrap_or(Uuid::nil()).into()],
         );
         if transaction.execute_raw(moved).await?.rows_affected() == 0 {
             // Another node was faster.
@@ -204,10 +189,9 @@ impl Deliveries<'_> {
         transaction: &DatabaseTransaction,
         id: Uuid,
     ) -> Result<bool, StoreError> {
-        let statement = self.store.sql(
-            "SELECT id FROM deliveries WHERE id = ? AND phone LIKE '%*%'",
-            [id.into()],
-        );
+        let statement = self
+            .store
+            .sql("SELECT id FROM deliveries WHERE id = ? AND phone LIKE '%*%'", [id.into()]);
         let found = transaction.query_one_raw(statement).await?;
         Ok(found.is_some())
     }
@@ -217,10 +201,8 @@ impl Deliveries<'_> {
         self,
         transaction: &DatabaseTransaction,
     ) -> Result<(), StoreError> {
-        let statement = self.store.sql(
-            "UPDATE delivery_filters_until SET id = 1 WHERE id = ?",
-            [1.into()],
-        );
+        let statement =
+            self.store.sql("UPDATE delivery_filters_until SET id = 1 WHERE id = ?", [1.into()]);
         transaction.execute_raw(statement).await?;
         Ok(())
     }
@@ -283,21 +265,14 @@ impl Deliveries<'_> {
             "SELECT until_id, first_ms, last_ms, phones, carriers FROM delivery_filters \
              WHERE until_id < ? AND last_ms >= ? AND first_ms < ? \
              ORDER BY until_id DESC LIMIT ?",
-            [
-                before.into(),
-                query.from_ms.into(),
-                query.to_ms.into(),
-                FILTERS_PER_READ.into(),
-            ],
+            [before.into(), query.from_ms.into(), query.to_ms.into(), FILTERS_PER_READ.into()],
         );
         Ok(self.store.reader.query_all_raw(statement).await?)
     }
 
     pub(super) async fn filters_until(self) -> Result<Option<Uuid>, StoreError> {
-        let statement = self.store.sql(
-            "SELECT until_id FROM delivery_filters_until WHERE id = 1",
-            [],
-        );
+        let statement =
+            self.store.sql("SELECT until_id FROM delivery_filters_until WHERE id = 1", []);
         let until: Option<Option<Uuid>> = scalar(&self.store.reader, statement).await?;
         Ok(until.flatten())
     }
@@ -325,20 +300,9 @@ mod tests {
     #[test]
     fn ranges_that_touch_become_one() {
         let range = |from_ms, to_ms| Range { from_ms, to_ms };
-        let all = vec![
-            range(90, i64::MAX),
-            range(10, 20),
-            range(80, 89),
-            range(15, 30),
-            range(1, 5),
-        ];
-        assert_eq!(
-            merge_ranges(all),
-            [range(80, i64::MAX), range(10, 30), range(1, 5)]
-        );
-        assert_eq!(
-            merge_ranges(vec![range(i64::MIN, i64::MAX), range(1, 2)]).len(),
-            1
-        );
+        let all =
+            vec![range(90, i64::MAX), range(10, 20), range(80, 89), range(15, 30), range(1, 5)];
+        assert_eq!(merge_ranges(all), [range(80, i64::MAX), range(10, 30), range(1, 5)]);
+        assert_eq!(merge_ranges(vec![range(i64::MIN, i64::MAX), range(1, 2)]).len(), 1);
     }
 }

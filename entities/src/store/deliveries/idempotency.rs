@@ -56,12 +56,7 @@ impl Deliveries<'_> {
              WHERE created_at_ms <= ? ORDER BY created_at_ms LIMIT ?)",
             [Value::from(now_ms - RETENTION_MS), i64::from(most).into()],
         );
-        Ok(self
-            .store
-            .writer
-            .execute_raw(statement)
-            .await?
-            .rows_affected())
+        Ok(self.store.writer.execute_raw(statement).await?.rows_affected())
     }
 }
 
@@ -69,9 +64,7 @@ fn answer(row: &QueryResult) -> Result<IdempotentAnswer, StoreError> {
     let unreadable = |column| StoreError::unreadable("idempotency", column);
     let mut row = Columns::of(row);
     let fingerprint: Vec<u8> = row.get()?;
-    let fingerprint = fingerprint
-        .try_into()
-        .map_err(|_| unreadable("fingerprint"))?;
+    let fingerprint = fingerprint.try_into().map_err(|_| unreadable("fingerprint"))?;
     let status: i16 = row.get()?;
     let body = row.get()?;
     let delivery_id: Option<Uuid> = row.get()?;

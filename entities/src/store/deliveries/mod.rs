@@ -133,9 +133,6 @@ fn call_attempt(row: call_attempt::Model) -> Result<CallAttempt, StoreError> {
             .map_err(|_| unreadable("sip_code"))?,
         end_reason: Cow::Owned(row.end_reason),
         codec: row.codec.map(Cow::Owned),
-        packets_sent: row
-            .packets_sent
-            .try_into()
-            .map_err(|_| unreadable("packets_sent"))?,
+        packets_sent: row.packets_sent.try_into().map_err(|_| unreadable("packets_sent"))?,
     })
 }

@@ -60,27 +60,19 @@ impl Deliveries<'_> {
         for part in self.filters_to_search(account, filter, after).await? {
             let missing = limit.saturating_sub(rows.len() as u32);
             let statement = self.select_page(account, &part, after, missing);
-            rows.extend(
-                Entity::find()
-                    .from_raw_sql(statement)
-                    .all(&self.store.reader)
-                    .await?,
-            );
+            rows.extend(Entity::find().from_raw_sql(statement).all(&self.store.reader).await?);
             if rows.len() > limit as usize {
                 break;
             }
         }
         let is_last = rows.len() <= limit as usize;
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| !is_last).map(|row| DeliveryCursor {
-            created_at_ms: row.created_at_ms,
-            id: DeliveryId(row.id),
-        });
+        let next = rows
+            .last()
+            .filter(|_| !is_last)
+            .map(|row| DeliveryCursor { created_at_ms: row.created_at_ms, id: DeliveryId(row.id) });
         let deliveries: Result<_, _> = rows.into_iter().map(Delivery::from_row).collect();
-        Ok(DeliveryPage {
-            deliveries: deliveries?,
-            next,
-        })
+        Ok(DeliveryPage { deliveries: deliveries?, next })
     }
 }
 
@@ -98,10 +90,8 @@ impl Deliveries<'_> {
             return Ok(vec![*filter]);
         }
         let to_ms = after.map_or(i64::MAX, |place| place.created_at_ms.saturating_add(1));
-        let searched = DeliveryFilter {
-            to_ms: Some(filter.to_ms.unwrap_or(i64::MAX).min(to_ms)),
-            ..*filter
-        };
+        let searched =
+            DeliveryFilter { to_ms: Some(filter.to_ms.unwrap_or(i64::MAX).min(to_ms)), ..*filter };
         let query = SearchQuery {
             account,
             phone: filter.phone,
@@ -117,9 +107,7 @@ impl Deliveries<'_> {
 
 /// Restricts the filter to the range; `None` if they do not overlap.
 fn within(filter: &DeliveryFilter, range: Range) -> Option<DeliveryFilter> {
-    let from_ms = filter
-        .from_ms
-        .map_or(range.from_ms, |from| from.max(range.from_ms));
+    let from_ms = filter.from_ms.map_or(range.from_ms, |from| from.max(range.from_ms));
     let end_ms = range.to_ms.saturating_add(1);
     let to_ms = filter.to_ms.map_or(end_ms, |to| to.min(end_ms));
     (from_ms < to_ms).then_some(DeliveryFilter {
@@ -197,8 +185,7 @@ impl Deliveries<'_> {
         );
         let account = [Value::from(account.0)].into_iter();
         let limit = Value::from(i64::from(limit) + 1);
-        self.store
-            .sql(&sql, account.chain(conditions.values).chain([limit]))
+        self.store.sql(&sql, account.chain(conditions.values).chain([limit]))
     }
 }
 
@@ -212,20 +199,12 @@ mod tests {
     use crate::store::Store;
 
     async fn plan(store: &Store, filter: &DeliveryFilter) -> String {
-        let after = Some(DeliveryCursor {
-            created_at_ms: 1,
-            id: DeliveryId(Uuid::nil()),
-        });
+        let after = Some(DeliveryCursor { created_at_ms: 1, id: DeliveryId(Uuid::nil()) });
         let mut statement =
-            store
-                .deliveries()
-                .select_page(AccountId(Uuid::nil()), filter, after, 50);
+            store.deliveries().select_page(AccountId(Uuid::nil()), filter, after, 50);
         statement.sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let rows = store.connection().query_all_raw(statement).await.unwrap();
-        let steps: Vec<String> = rows
-            .iter()
-            .map(|row| row.try_get_by_index(3).unwrap())
-            .collect();
+        let steps: Vec<String> = rows.iter().map(|row| row.try_get_by_index(3).unwrap()).collect();
         steps.join("; ")
     }
 
@@ -252,12 +231,7 @@ mod tests {
                 "deliveries_ended",
             ),
             (
-                DeliveryFilter {
-                    status: Some(Status::Delivered),
-                    phone,
-                    carrier,
-                    ..none
-                },
+                DeliveryFilter { status: Some(Status::Delivered), phone, carrier, ..none },
                 "deliveries_ended",
             ),
         ] {
@@ -267,10 +241,7 @@ mod tests {
             // Only the page's own rows are sorted.
             assert_eq!(plan.matches("TEMP B-TREE").count(), 1, "{filter:?}: {plan}");
         }
-        let sent = DeliveryFilter {
-            status: Some(Status::Sent),
-            ..none
-        };
+        let sent = DeliveryFilter { status: Some(Status::Sent), ..none };
         let plan = plan(&store, &sent).await;
         assert!(plan.contains("USING INDEX deliveries_sent"), "{plan}");
     }

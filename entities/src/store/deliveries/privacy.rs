@@ -85,25 +85,17 @@ impl Deliveries<'_> {
         }
         let next = last.filter(|_| found.len() == limit as usize);
         if deliveries.is_empty() {
-            return Ok(Masked {
-                deliveries: 0,
-                next,
-            });
+            return Ok(Masked { deliveries: 0, next });
         }
         let transaction = self.store.begin().await?;
         self.lock_filters(&transaction).await?;
-        let masked = MASK_DELIVERIES
-            .execute(&transaction, &[], deliveries)
-            .await?;
+        let masked = MASK_DELIVERIES.execute(&transaction, &[], deliveries).await?;
         MASK_WEBHOOKS.execute(&transaction, &[], webhooks).await?;
         if let Some(last) = last {
             self.empty_phone_filters(&transaction, last).await?;
         }
         self.store.commit(transaction).await?;
-        Ok(Masked {
-            deliveries: masked,
-            next,
-        })
+        Ok(Masked { deliveries: masked, next })
     }
 }
 

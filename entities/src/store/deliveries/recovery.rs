@@ -53,10 +53,8 @@ impl Deliveries<'_> {
                 return Ok(settled);
             };
             after = Some((last.created_at_ms, last.id));
-            let dead: Vec<Delivery> = page
-                .into_iter()
-                .filter(|delivery| !is_live(delivery.id))
-                .collect();
+            let dead: Vec<Delivery> =
+                page.into_iter().filter(|delivery| !is_live(delivery.id)).collect();
             let mut paid = self.paid(&dead).await?;
             let settlements: Vec<Settlement> = dead
                 .into_iter()
@@ -67,18 +65,10 @@ impl Deliveries<'_> {
                         .phone
                         .whole()
                         .ok_or(StoreError::unreadable("deliveries", "phone"))?;
-                    Ok(settlement(&UnfinishedDelivery {
-                        delivery,
-                        phone,
-                        paid,
-                    }))
+                    Ok(settlement(&UnfinishedDelivery { delivery, phone, paid }))
                 })
                 .collect::<Result<_, StoreError>>()?;
-            let committed = self
-                .store
-                .ledger()
-                .commit(cache, node, &[], &settlements)
-                .await?;
+            let committed = self.store.ledger().commit(cache, node, &[], &settlements).await?;
             settled += committed.settled.iter().filter(|done| **done).count();
         }
     }
@@ -99,11 +89,8 @@ impl Deliveries<'_> {
             let later = Condition::all()
                 .add(delivery::Column::CreatedAtMs.eq(at_ms))
                 .add(delivery::Column::Id.gt(id.0));
-            find = find.filter(
-                Condition::any()
-                    .add(delivery::Column::CreatedAtMs.gt(at_ms))
-                    .add(later),
-            );
+            find = find
+                .filter(Condition::any().add(delivery::Column::CreatedAtMs.gt(at_ms)).add(later));
         }
         let rows = find.all(&self.store.core_reader).await?;
         rows.into_iter().map(Delivery::from_row).collect()
@@ -119,9 +106,7 @@ impl Deliveries<'_> {
             .await?;
         let mut paid: HashMap<Uuid, Parts> = HashMap::new();
         for entry in entries {
-            let parts = paid
-                .entry(entry.delivery_id.unwrap_or_default())
-                .or_default();
+            let parts = paid.entry(entry.delivery_id.unwrap_or_default()).or_default();
             let part = match Bucket::named(&entry.bucket) {
                 Some(Bucket::Free) => &mut parts.free,
                 Some(Bucket::Bonus) => &mut parts.bonus,

@@ -79,12 +79,7 @@ impl Ledger<'_> {
             append_change(&transaction, Change::Wallet(id), at_ms).await?;
         }
         self.store.commit(transaction).await?;
-        Ok(Some(ClosedAccount {
-            new,
-            taken,
-            reference,
-            under_way,
-        }))
+        Ok(Some(ClosedAccount { new, taken, reference, under_way }))
     }
 
     /// Ends the account's referrals: it earns nothing more. Pending commissions are still paid out.
@@ -165,24 +160,22 @@ async fn empty(
         .await?;
     let reference = format!("closing-{}", earlier.len() + 1);
     let posting = Uuid::now_v7();
-    let entries = Bucket::ALL
-        .into_iter()
-        .filter(|bucket| taken.of(*bucket).get() != 0)
-        .map(|bucket| entry::ActiveModel {
-            id: NotSet,
-            account_id: Set(id.0),
-            posting_id: Set(posting),
-            delivery_id: Set(None),
-            kind: Set(EntryKind::of_closing(bucket).as_str().to_owned()),
-            bucket: Set(bucket.as_str().to_owned()),
-            amount_micros: Set(-taken.of(bucket).get()),
-            reference: Set(Some(reference.clone())),
-            note: Set(Some("the account was closed".to_owned())),
-            created_at_ms: Set(at_ms),
+    let entries =
+        Bucket::ALL.into_iter().filter(|bucket| taken.of(*bucket).get() != 0).map(|bucket| {
+            entry::ActiveModel {
+                id: NotSet,
+                account_id: Set(id.0),
+                posting_id: Set(posting),
+                delivery_id: Set(None),
+                kind: Set(EntryKind::of_closing(bucket).as_str().to_owned()),
+                bucket: Set(bucket.as_str().to_owned()),
+                amount_micros: Set(-taken.of(bucket).get()),
+                reference: Set(Some(reference.clone())),
+                note: Set(Some("the account was closed".to_owned())),
+                created_at_ms: Set(at_ms),
+            }
         });
-    entry::Entity::insert_many(entries)
-        .exec(transaction)
-        .await?;
+    entry::Entity::insert_many(entries).exec(transaction).await?;
     wallet::Entity::update_many()
         .col_expr(wallet::Column::FreeMicros, Expr::value(0))
         .col_expr(wallet::Column::BonusMicros, Expr::value(0))

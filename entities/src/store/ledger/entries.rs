@@ -88,8 +88,7 @@ impl Ledger<'_> {
         after: Option<LedgerCursor>,
         limit: u32,
     ) -> Result<LedgerPage, StoreError> {
-        self.entries_walking(MAX_WALKED, account, filter, (after, limit))
-            .await
+        self.entries_walking(MAX_WALKED, account, filter, (after, limit)).await
     }
 
     /// Like [`Ledger::entries`], with a given limit of walked entries; for tests.
@@ -112,9 +111,8 @@ impl Ledger<'_> {
         };
         let is_last = rows.len() <= limit as usize;
         let rows = rows.into_iter().take(limit as usize);
-        let entries: Vec<LedgerEntry> = rows
-            .map(|(row, newer)| entry(&row, start.held, newer))
-            .collect::<Result<_, _>>()?;
+        let entries: Vec<LedgerEntry> =
+            rows.map(|(row, newer)| entry(&row, start.held, newer)).collect::<Result<_, _>>()?;
         Ok(LedgerPage {
             next: entries.last().filter(|_| !is_last).map(LedgerEntry::before),
             entries,
@@ -136,10 +134,7 @@ impl Ledger<'_> {
              WHERE account_id = ? AND id < ? AND id >= ({}) LIMIT ?) AS between_them",
             query.first_of_page()
         );
-        let values = query
-            .place()
-            .chain(query.page(limit))
-            .chain([Value::from(most + 1)]);
+        let values = query.place().chain(query.page(limit)).chain([Value::from(most + 1)]);
         let count: Option<i64> = scalar(&self.store.reader, self.store.sql(&sql, values)).await?;
         Ok(count.unwrap_or(0) > most)
     }
@@ -165,15 +160,8 @@ impl Ledger<'_> {
             query.first_of_page(),
             query.text,
         );
-        let values = query
-            .place()
-            .chain(query.page(limit))
-            .chain(query.bounds.iter().cloned());
-        let rows = self
-            .store
-            .reader
-            .query_all_raw(self.store.sql(&sql, values))
-            .await?;
+        let values = query.place().chain(query.page(limit)).chain(query.bounds.iter().cloned());
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.into_iter()
             .map(|row| {
                 let newer = sums(&row, 9)?;
@@ -259,10 +247,7 @@ impl Ledger<'_> {
         let statement = self.store.sql(START, [account.0.into()]);
         let row = self.store.reader.query_one_raw(statement).await?;
         let Some(row) = row else {
-            return Ok(LedgerCursor {
-                before: 0,
-                held: Buckets::default(),
-            });
+            return Ok(LedgerCursor { before: 0, held: Buckets::default() });
         };
         let mut row = Columns::of(&row);
         Ok(LedgerCursor {
@@ -275,10 +260,7 @@ impl Ledger<'_> {
 impl LedgerEntry {
     /// Returns the position before this entry.
     fn before(&self) -> LedgerCursor {
-        LedgerCursor {
-            before: self.id,
-            held: less(self.after, self.bucket, self.amount),
-        }
+        LedgerCursor { before: self.id, held: less(self.after, self.bucket, self.amount) }
     }
 }
 
@@ -315,12 +297,7 @@ impl EntryQuery {
         add(" AND bucket = ?", filter.bucket.map(|b| b.as_str().into()));
         add(" AND created_at_ms >= ?", filter.from_ms.map(Value::from));
         add(" AND created_at_ms < ?", filter.to_ms.map(Value::from));
-        EntryQuery {
-            account,
-            before,
-            text,
-            bounds,
-        }
+        EntryQuery { account, before, text, bounds }
     }
 
     /// Returns SQL for the smallest id of the page; its values are [`EntryQuery::page`].
@@ -348,11 +325,7 @@ impl EntryQuery {
 /// Reads three sums starting at this column.
 fn sums(row: &QueryResult, column: usize) -> Result<Buckets, StoreError> {
     let sum = |column| row.try_get_by_index(column).map(Micros::new);
-    Ok(Buckets {
-        free: sum(column)?,
-        bonus: sum(column + 1)?,
-        balance: sum(column + 2)?,
-    })
+    Ok(Buckets { free: sum(column)?, bonus: sum(column + 1)?, balance: sum(column + 2)? })
 }
 
 fn plus(one: Buckets, other: Buckets) -> Buckets {

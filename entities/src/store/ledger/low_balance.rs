@@ -38,10 +38,9 @@ impl Ledger<'_> {
         let transaction = self.store.begin().await?;
         lock_open_account(&transaction, account).await?;
         let statement = match threshold {
-            None => self.store.sql(
-                "DELETE FROM low_balance_notices WHERE account_id = ?",
-                [account.0.into()],
-            ),
+            None => self
+                .store
+                .sql("DELETE FROM low_balance_notices WHERE account_id = ?", [account.0.into()]),
             Some(threshold) => self.store.sql(
                 "INSERT INTO low_balance_notices (account_id, threshold_micros) VALUES (?, ?) \
                  ON CONFLICT (account_id) DO UPDATE SET \
@@ -84,12 +83,7 @@ impl Ledger<'_> {
              AND a.suspended_at_ms IS NULL AND {BELOW}"
         );
         let mut notified = Vec::new();
-        for row in self
-            .store
-            .job_reader
-            .query_all_raw(self.store.sql(&sql, []))
-            .await?
-        {
+        for row in self.store.job_reader.query_all_raw(self.store.sql(&sql, [])).await? {
             let account = low_account(&row, now_ms)?;
             if self.notify(&account, now_ms).await? {
                 notified.push(account);
@@ -105,18 +99,11 @@ impl Ledger<'_> {
              JOIN wallets AS w ON w.account_id = n.account_id \
              WHERE n.told_at_ms IS NOT NULL AND NOT ({BELOW})"
         );
-        for row in self
-            .store
-            .job_reader
-            .query_all_raw(self.store.sql(&sql, []))
-            .await?
-        {
+        for row in self.store.job_reader.query_all_raw(self.store.sql(&sql, [])).await? {
             let account: Uuid = row.try_get_by_index(0)?;
             let arm = "UPDATE low_balance_notices SET told_at_ms = NULL WHERE account_id = ?";
             let connection = self.store.write_connection()?;
-            let armed = connection
-                .execute_raw(self.store.sql(arm, [account.into()]))
-                .await;
+            let armed = connection.execute_raw(self.store.sql(arm, [account.into()])).await;
             self.store.check_write(armed)?;
         }
         Ok(())
@@ -126,9 +113,7 @@ impl Ledger<'_> {
         let transaction = self.store.begin().await?;
         let mark = "UPDATE low_balance_notices SET told_at_ms = ? \
                     WHERE account_id = ? AND told_at_ms IS NULL";
-        let mark = self
-            .store
-            .sql(mark, [now_ms.into(), account.account_id.0.into()]);
+        let mark = self.store.sql(mark, [now_ms.into(), account.account_id.0.into()]);
         if transaction.execute_raw(mark).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(false);
@@ -152,9 +137,7 @@ impl Ledger<'_> {
                 body.as_str().into(),
                 now_ms.into(),
             ];
-            transaction
-                .execute_raw(self.store.sql(queue, values))
-                .await?;
+            transaction.execute_raw(self.store.sql(queue, values)).await?;
             append_change(&transaction, Change::WebhookAttempt(attempt), now_ms).await?;
         }
         self.store.commit(transaction).await?;

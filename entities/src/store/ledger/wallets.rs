@@ -66,9 +66,7 @@ pub(crate) struct ManualEntry<'a> {
 impl Ledger<'_> {
     /// Returns the account's buckets; `None` for an unknown account.
     pub async fn wallet(self, account: AccountId) -> Result<Option<Buckets>, StoreError> {
-        let row = wallet::Entity::find_by_id(account.0)
-            .one(&self.store.reader)
-            .await?;
+        let row = wallet::Entity::find_by_id(account.0).one(&self.store.reader).await?;
         Ok(row.as_ref().map(buckets))
     }
 
@@ -184,10 +182,7 @@ impl Ledger<'_> {
                     subject: Some(entry.reference),
                     detail: Some(&format!("{} USD to {bucket}", entry.amount)),
                 };
-                self.store
-                    .operations()
-                    .log(&transaction, by, action, entry.at_ms)
-                    .await?;
+                self.store.operations().log(&transaction, by, action, entry.at_ms).await?;
             }
             append_change(&transaction, Change::Wallet(account), entry.at_ms).await?;
         }
@@ -196,10 +191,7 @@ impl Ledger<'_> {
             .await?
             .ok_or(Conflict::AccountClosed)?;
         self.store.commit(transaction).await?;
-        Ok(Credited {
-            buckets: buckets(&row),
-            new,
-        })
+        Ok(Credited { buckets: buckets(&row), new })
     }
 }
 
@@ -250,13 +242,9 @@ async fn refusal(
     if !by_hand.amount.is_negative() {
         return Ok(Conflict::WalletFull);
     }
-    let row = wallet::Entity::find_by_id(by_hand.account_id.0)
-        .one(transaction)
-        .await?;
+    let row = wallet::Entity::find_by_id(by_hand.account_id.0).one(transaction).await?;
     let held = row.as_ref().map(buckets).unwrap_or_default();
-    Ok(Conflict::BucketShort {
-        held: held.of(by_hand.bucket),
-    })
+    Ok(Conflict::BucketShort { held: held.of(by_hand.bucket) })
 }
 
 /// Maximum of one bucket, so that the sum of three stays within 64 bits.

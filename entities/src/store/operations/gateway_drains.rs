@@ -54,11 +54,7 @@ impl Operations<'_> {
     /// Returns all drained gateways.
     pub async fn drained_gateways(self) -> Result<Vec<GatewayName>, StoreError> {
         let sql = "SELECT carrier, gateway FROM drained_gateways";
-        let rows = self
-            .store
-            .core_reader
-            .query_all_raw(self.store.sql(sql, []))
-            .await?;
+        let rows = self.store.core_reader.query_all_raw(self.store.sql(sql, [])).await?;
         rows.iter()
             .map(|row| {
                 let (carrier, gateway) = row.try_get_many_by_index()?;
@@ -76,20 +72,16 @@ impl Operations<'_> {
         at_ms: i64,
     ) -> Result<bool, StoreError> {
         let transaction = self.store.begin().await?;
-        let names = [
-            Value::from(name.carrier.as_str()),
-            Value::from(name.gateway.as_str()),
-        ];
+        let names = [Value::from(name.carrier.as_str()), Value::from(name.gateway.as_str())];
         let statement = match drained {
             true => self.store.sql(
                 "INSERT INTO drained_gateways (carrier, gateway, at_ms) VALUES (?, ?, ?) \
                  ON CONFLICT (carrier, gateway) DO NOTHING",
                 names.into_iter().chain([at_ms.into()]),
             ),
-            false => self.store.sql(
-                "DELETE FROM drained_gateways WHERE carrier = ? AND gateway = ?",
-                names,
-            ),
+            false => self
+                .store
+                .sql("DELETE FROM drained_gateways WHERE carrier = ? AND gateway = ?", names),
         };
         if transaction.execute_raw(statement).await?.rows_affected() == 0 {
             transaction.rollback().await?;
@@ -119,15 +111,8 @@ impl Operations<'_> {
                    FROM deliveries AS d JOIN call_attempts AS c ON c.delivery_id = d.id \
                    WHERE d.id >= ? AND c.started_at_ms >= ? AND NOT d.test \
                    GROUP BY d.carrier ORDER BY d.carrier";
-        let values = [
-            min_id_at(since_ms - MAX_DELIVERY_MS).into(),
-            since_ms.into(),
-        ];
-        let rows = self
-            .store
-            .reader
-            .query_all_raw(self.store.sql(sql, values))
-            .await?;
+        let values = [min_id_at(since_ms - MAX_DELIVERY_MS).into(), since_ms.into()];
+        let rows = self.store.reader.query_all_raw(self.store.sql(sql, values)).await?;
         rows.iter()
             .map(|row| {
                 let mut row = Columns::of(row);

@@ -36,9 +36,7 @@ impl Operations<'_> {
             imported_at_ms: Set(at_ms),
             in_force: Set(false),
         };
-        port_set::Entity::insert(set)
-            .exec(self.store.write_connection()?)
-            .await?;
+        port_set::Entity::insert(set).exec(self.store.write_connection()?).await?;
         let mut written = 0;
         for (place, packed) in table.packed(PIECE_ROWS).enumerate() {
             let piece = port_piece::ActiveModel {
@@ -46,9 +44,7 @@ impl Operations<'_> {
                 place: Set(place as i64),
                 packed: Set(packed),
             };
-            port_piece::Entity::insert(piece)
-                .exec(self.store.write_connection()?)
-                .await?;
+            port_piece::Entity::insert(piece).exec(self.store.write_connection()?).await?;
             written += 1;
         }
         let transaction = self.store.begin().await?;
@@ -64,10 +60,7 @@ impl Operations<'_> {
                 .await;
         }
         port_set::Entity::update_many()
-            .col_expr(
-                port_set::Column::InForce,
-                Expr::col(port_set::Column::Id).eq(id),
-            )
+            .col_expr(port_set::Column::InForce, Expr::col(port_set::Column::Id).eq(id))
             .exec(&transaction)
             .await?;
         let pieces = port_piece::Entity::find().filter(port_piece::Column::SetId.eq(id));
@@ -77,8 +70,7 @@ impl Operations<'_> {
             transaction.rollback().await?;
             return Err(StoreError::Contended);
         }
-        self.drop_ports(&transaction, port_set::Column::Id.lt(id))
-            .await?;
+        self.drop_ports(&transaction, port_set::Column::Id.lt(id)).await?;
         self.store.commit(transaction).await?;
         Ok(())
     }

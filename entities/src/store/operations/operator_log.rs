@@ -23,10 +23,7 @@ pub struct Operator<'a> {
 
 impl Operator<'static> {
     /// A user with shell access to this machine.
-    pub const COMMAND_LINE: Operator<'static> = Operator {
-        id: None,
-        name: "command line",
-    };
+    pub const COMMAND_LINE: Operator<'static> = Operator { id: None, name: "command line" };
 }
 
 /// A log entry to write.
@@ -89,14 +86,9 @@ impl Operations<'_> {
         let suspend = "UPDATE accounts SET suspended_at_ms = ?, suspended_for = ? \
                        WHERE id = ? AND suspended_at_ms IS NULL";
         let values = [at_ms.into(), reason.into(), id.0.into()];
-        let action = Action {
-            action: "suspend",
-            account: Some(id),
-            subject: None,
-            detail: Some(reason),
-        };
-        self.switch_account(by, id, (suspend, &values), action, at_ms)
-            .await
+        let action =
+            Action { action: "suspend", account: Some(id), subject: None, detail: Some(reason) };
+        self.switch_account(by, id, (suspend, &values), action, at_ms).await
     }
 
     /// Ends a suspension. Returns false if the account is not suspended.
@@ -111,14 +103,8 @@ impl Operations<'_> {
     ) -> Result<bool, StoreError> {
         let resume = "UPDATE accounts SET suspended_at_ms = NULL, suspended_for = NULL \
                       WHERE id = ? AND suspended_at_ms IS NOT NULL";
-        let action = Action {
-            action: "resume",
-            account: Some(id),
-            subject: None,
-            detail: None,
-        };
-        self.switch_account(by, id, (resume, &[id.0.into()]), action, at_ms)
-            .await
+        let action = Action { action: "resume", account: Some(id), subject: None, detail: None };
+        self.switch_account(by, id, (resume, &[id.0.into()]), action, at_ms).await
     }
 
     async fn switch_account(
@@ -156,12 +142,8 @@ impl Operations<'_> {
         at_ms: i64,
     ) -> Result<(), StoreError> {
         let transaction = self.store.begin().await?;
-        let action = Action {
-            action: "note",
-            account: Some(id),
-            subject: None,
-            detail: Some(note),
-        };
+        let action =
+            Action { action: "note", account: Some(id), subject: None, detail: Some(note) };
         self.log(&transaction, by, action, at_ms).await?;
         self.store.commit(transaction).await
     }
@@ -185,11 +167,7 @@ impl Operations<'_> {
         let mut values: Vec<Value> = vec![before.unwrap_or(i64::MAX).into()];
         values.extend(account.map(|id| Value::from(id.0)));
         values.push(i64::from(limit).into());
-        let rows = self
-            .store
-            .reader
-            .query_all_raw(self.store.sql(&sql, values))
-            .await?;
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(logged).collect()
     }
 
@@ -206,16 +184,8 @@ impl Operations<'_> {
             "{SUMMARY}WHERE a.email LIKE ? ESCAPE '\\' \
              ORDER BY a.created_at_ms DESC, a.id DESC LIMIT ? OFFSET ?"
         );
-        let values = [
-            pattern.into(),
-            i64::from(limit).into(),
-            i64::from(skip).into(),
-        ];
-        let rows = self
-            .store
-            .reader
-            .query_all_raw(self.store.sql(&sql, values))
-            .await?;
+        let values = [pattern.into(), i64::from(limit).into(), i64::from(skip).into()];
+        let rows = self.store.reader.query_all_raw(self.store.sql(&sql, values)).await?;
         rows.iter().map(summary).collect()
     }
 
@@ -225,11 +195,7 @@ impl Operations<'_> {
         id: AccountId,
     ) -> Result<Option<AccountSummary>, StoreError> {
         let sql = format!("{SUMMARY}WHERE a.id = ?");
-        let row = self
-            .store
-            .reader
-            .query_one_raw(self.store.sql(&sql, [id.0.into()]))
-            .await?;
+        let row = self.store.reader.query_one_raw(self.store.sql(&sql, [id.0.into()])).await?;
         row.as_ref().map(summary).transpose()
     }
 
@@ -253,9 +219,7 @@ impl Operations<'_> {
             action.subject.map(str::to_owned).into(),
             action.detail.map(str::to_owned).into(),
         ];
-        transaction
-            .execute_raw(self.store.sql(insert, values))
-            .await?;
+        transaction.execute_raw(self.store.sql(insert, values)).await?;
         Ok(())
     }
 }

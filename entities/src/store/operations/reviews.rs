@@ -90,9 +90,8 @@ impl Operations<'_> {
     pub async fn claim_review_window(self, start_ms: i64) -> Result<bool, StoreError> {
         let claim = "INSERT INTO review_windows (start_ms) VALUES (?) ON CONFLICT DO NOTHING";
         let claim = self.store.sql(claim, [start_ms.into()]);
-        let claimed = self
-            .store
-            .check_write(self.store.write_connection()?.execute_raw(claim).await)?;
+        let claimed =
+            self.store.check_write(self.store.write_connection()?.execute_raw(claim).await)?;
         Ok(claimed.rows_affected() > 0)
     }
 
@@ -110,11 +109,7 @@ impl Operations<'_> {
             end_ms.into(),
             MAX_KEYS.into(),
         ];
-        let rows = self
-            .store
-            .job_reader
-            .query_all_raw(self.store.sql(TRAFFIC, values))
-            .await?;
+        let rows = self.store.job_reader.query_all_raw(self.store.sql(TRAFFIC, values)).await?;
         rows.iter()
             .map(|row| {
                 let mut row = Columns::of(row);
@@ -151,15 +146,9 @@ impl Operations<'_> {
         for (key, account, suspicion, detail) in &findings.suspicions {
             let again = "UPDATE reviews SET detail = ?, windows = windows + 1, seen_at_ms = ? \
                          WHERE key_id = ? AND suspicion = ? AND closed_at_ms IS NULL";
-            let values = [
-                detail.as_str().into(),
-                end_ms.into(),
-                key.0.into(),
-                suspicion.as_str().into(),
-            ];
-            let again = transaction
-                .execute_raw(self.store.sql(again, values))
-                .await?;
+            let values =
+                [detail.as_str().into(), end_ms.into(), key.0.into(), suspicion.as_str().into()];
+            let again = transaction.execute_raw(self.store.sql(again, values)).await?;
             if again.rows_affected() > 0 {
                 continue;
             }
@@ -174,24 +163,14 @@ impl Operations<'_> {
                 end_ms.into(),
                 end_ms.into(),
             ];
-            transaction
-                .execute_raw(self.store.sql(open, values))
-                .await?;
+            transaction.execute_raw(self.store.sql(open, values)).await?;
             opened.push(*suspicion);
         }
         for (old, limit_ms) in [
-            (
-                "DELETE FROM key_paces WHERE seen_at_ms < ?",
-                end_ms - FORGET_AFTER_MS,
-            ),
-            (
-                "DELETE FROM review_windows WHERE start_ms < ?",
-                end_ms - 86_400_000,
-            ),
+            ("DELETE FROM key_paces WHERE seen_at_ms < ?", end_ms - FORGET_AFTER_MS),
+            ("DELETE FROM review_windows WHERE start_ms < ?", end_ms - 86_400_000),
         ] {
-            transaction
-                .execute_raw(self.store.sql(old, [limit_ms.into()]))
-                .await?;
+            transaction.execute_raw(self.store.sql(old, [limit_ms.into()])).await?;
         }
         self.store.commit(transaction).await?;
         Ok(opened)

@@ -55,10 +55,7 @@ enum FileId {
 impl FileId {
     fn of(path: &Path) -> FileId {
         match path.metadata() {
-            Ok(file) => FileId::Inode {
-                device: file.dev(),
-                inode: file.ino(),
-            },
+            Ok(file) => FileId::Inode { device: file.dev(), inode: file.ino() },
             Err(_) => FileId::Path(path.to_owned()),
         }
     }

@@ -59,10 +59,7 @@ impl PhoneWindows<'_> {
             "SELECT w.realm, w.phone, w.until_ms, w.delivery_id, d.carrier \
              FROM phone_windows AS w JOIN deliveries AS d ON d.id = w.delivery_id \
              WHERE w.until_ms > ? AND w.until_ms <= ?",
-            [
-                now_ms.into(),
-                (now_ms + WINDOW_MS + MAX_CLOCK_DIFFERENCE_MS).into(),
-            ],
+            [now_ms.into(), (now_ms + WINDOW_MS + MAX_CLOCK_DIFFERENCE_MS).into()],
         )
     }
 
@@ -89,10 +86,9 @@ impl PhoneWindows<'_> {
         if self.store.is_sqlite() {
             return Ok(0);
         }
-        let statement = self.store.sql(
-            "DELETE FROM phone_windows WHERE until_ms <= ?",
-            [Value::from(before_ms)],
-        );
+        let statement = self
+            .store
+            .sql("DELETE FROM phone_windows WHERE until_ms <= ?", [Value::from(before_ms)]);
         let dropped = self.store.write_connection()?.execute_raw(statement).await;
         Ok(self.store.check_write(dropped)?.rows_affected())
     }

@@ -82,9 +82,7 @@ mod tests {
         let filter = filter(&members);
         assert_eq!(filter.len(), 12_000);
         assert!((0..8_000).all(|number| may_have(&filter, member(number))));
-        let wrong = (8_000..108_000)
-            .filter(|number| may_have(&filter, member(*number)))
-            .count();
+        let wrong = (8_000..108_000).filter(|number| may_have(&filter, member(*number))).count();
         assert!(wrong < 600, "{wrong} of 100,000");
     }
 

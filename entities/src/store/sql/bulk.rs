@@ -51,10 +51,7 @@ impl Column {
 
 /// Returns the index in [`SIZES`] of the smallest size that holds `rows`.
 fn size_for(rows: usize) -> usize {
-    SIZES
-        .iter()
-        .position(|size| *size >= rows)
-        .unwrap_or(SIZES.len() - 1)
+    SIZES.iter().position(|size| *size >= rows).unwrap_or(SIZES.len() - 1)
 }
 
 /// A statement with the rows in its middle: `head FROM rows AS v tail`.
@@ -106,10 +103,7 @@ impl Bulk {
     }
 
     pub(crate) fn rows(&self, capacity: usize) -> Rows {
-        Rows {
-            columns: self.columns,
-            values: Vec::with_capacity(capacity * self.columns.len()),
-        }
+        Rows { columns: self.columns, values: Vec::with_capacity(capacity * self.columns.len()) }
     }
 
     /// Executes the statement and returns the number of written rows.
@@ -162,10 +156,7 @@ impl Bulk {
             let count = rows.len().min(MAX_ROWS);
             let rest = rows.values.split_off(count * width);
             statements.push(self.sqlite_statement(scalars, rows, size_for(count)));
-            rows = Rows {
-                columns: self.columns,
-                values: rest,
-            };
+            rows = Rows { columns: self.columns, values: rest };
         }
         statements
     }
@@ -186,11 +177,8 @@ impl Bulk {
 
     fn postgres_statement(&self, scalars: &[Value], rows: Rows) -> Statement {
         let count = rows.len();
-        let mut arrays: Vec<Vec<Value>> = self
-            .columns
-            .iter()
-            .map(|_| Vec::with_capacity(count))
-            .collect();
+        let mut arrays: Vec<Vec<Value>> =
+            self.columns.iter().map(|_| Vec::with_capacity(count)).collect();
         for (place, value) in rows.values.into_iter().enumerate() {
             arrays[place % self.columns.len()].push(value);
         }
@@ -199,9 +187,7 @@ impl Bulk {
             .iter()
             .zip(arrays)
             .map(|(column, values)| Value::Array(column.array().1, Some(Box::new(values))));
-        let sql = self
-            .on_postgres
-            .get_or_init(|| self.postgres_text(scalars.len()));
+        let sql = self.on_postgres.get_or_init(|| self.postgres_text(scalars.len()));
         Statement::from_sql_and_values(
             DatabaseBackend::Postgres,
             sql.as_str(),
@@ -222,9 +208,7 @@ impl Bulk {
             .enumerate()
             .map(|(i, column)| format!("${}::{}[]", scalars + i + 1, column.array().0))
             .collect();
-        let names: Vec<String> = (1..=self.columns.len())
-            .map(|i| format!("column{i}"))
-            .collect();
+        let names: Vec<String> = (1..=self.columns.len()).map(|i| format!("column{i}")).collect();
         format!(
             "{} FROM UNNEST({}) AS v({}) {}",
             number_parameters(self.head, DatabaseBackend::Postgres),
@@ -255,10 +239,7 @@ impl Script {
 
     /// Returns the number of rows written if no condition drops one.
     pub(crate) fn len(&self) -> u64 {
-        self.parts
-            .iter()
-            .map(|(_, _, rows)| rows.len() as u64)
-            .sum()
+        self.parts.iter().map(|(_, _, rows)| rows.len() as u64).sum()
     }
 
     /// Executes the statements and returns the number of written rows.
@@ -357,11 +338,7 @@ mod tests {
         let [statement] = statements.as_slice() else {
             panic!("one statement, not {}", statements.len());
         };
-        assert!(
-            statement
-                .sql
-                .contains("FROM (VALUES (?,?),(?,?),(?,?),(?,?)) AS v WHERE")
-        );
+        assert!(statement.sql.contains("FROM (VALUES (?,?),(?,?),(?,?),(?,?)) AS v WHERE"));
         let values = &statement.values.as_ref().unwrap().0;
         assert_eq!(values.len(), 1 + 4 * 2);
         assert_eq!(values[7], Value::BigInt(None));
@@ -370,10 +347,8 @@ mod tests {
     #[test]
     fn rows_beyond_the_largest_size_take_several_statements() {
         let statements = INSERT.statements(DatabaseBackend::Sqlite, &["n1".into()], rows(800));
-        let counts: Vec<usize> = statements
-            .iter()
-            .map(|s| s.values.as_ref().unwrap().0.len() / 2)
-            .collect();
+        let counts: Vec<usize> =
+            statements.iter().map(|s| s.values.as_ref().unwrap().0.len() / 2).collect();
         assert_eq!(counts, [384, 384, 32]);
     }
 
@@ -391,15 +366,7 @@ mod tests {
 
     #[test]
     fn no_rows_make_no_statement() {
-        assert!(
-            INSERT
-                .statements(DatabaseBackend::Sqlite, &[], rows(0))
-                .is_empty()
-        );
-        assert!(
-            INSERT
-                .statements(DatabaseBackend::Postgres, &[], rows(0))
-                .is_empty()
-        );
+        assert!(INSERT.statements(DatabaseBackend::Sqlite, &[], rows(0)).is_empty());
+        assert!(INSERT.statements(DatabaseBackend::Postgres, &[], rows(0)).is_empty());
     }
 }

@@ -36,10 +36,6 @@ impl<'r> Columns<'r> {
 
     /// Reads three columns: free, bonus, balance.
     pub fn buckets(&mut self) -> Result<Buckets, DbErr> {
-        Ok(Buckets {
-            free: self.micros()?,
-            bonus: self.micros()?,
-            balance: self.micros()?,
-        })
+        Ok(Buckets { free: self.micros()?, bonus: self.micros()?, balance: self.micros()? })
     }
 }

@@ -179,11 +179,7 @@ impl Webhooks<'_> {
             Value::from(i64::from(limits.per_endpoint)),
             Value::from(i64::from(limits.attempts)),
         ]);
-        let rows = self
-            .store
-            .core_reader
-            .query_all_raw(self.store.sql(&sql, values))
-            .await?;
+        let rows = self.store.core_reader.query_all_raw(self.store.sql(&sql, values)).await?;
         let mut attempts = candidates(&rows, now_ms)?;
         let mut counts = in_flight.clone();
         attempts.retain(|attempt| {
@@ -198,8 +194,7 @@ impl Webhooks<'_> {
                 (&CLAIM_FENCED, vec![name.into(), epoch.into()])
             }
         };
-        self.mark_sending(claim, &scalars, node, attempts, now_ms)
-            .await
+        self.mark_sending(claim, &scalars, node, attempts, now_ms).await
     }
 
     /// Claims one waiting attempt for a command, which has no epoch.
@@ -213,9 +208,7 @@ impl Webhooks<'_> {
         let statement = self.store.sql(&sql, [Value::from(id.0)]);
         let rows = self.store.core_reader.query_all_raw(statement).await?;
         let attempts = candidates(&rows, now_ms)?;
-        let claimed = self
-            .mark_sending(&CLAIM, &[], node, attempts, now_ms)
-            .await?;
+        let claimed = self.mark_sending(&CLAIM, &[], node, attempts, now_ms).await?;
         Ok(claimed.into_iter().next())
     }
 
@@ -233,9 +226,7 @@ impl Webhooks<'_> {
             let name = node.node.as_ref();
             rows.push([attempt.id.0.into(), name.into(), now_ms.into()]);
         }
-        let claimed = claim
-            .query(self.store.write_connection()?, scalars, rows)
-            .await;
+        let claimed = claim.query(self.store.write_connection()?, scalars, rows).await;
         let claimed: Vec<Uuid> = self
             .store
             .check_write(claimed)?
@@ -250,11 +241,7 @@ impl Webhooks<'_> {
     pub async fn finish(self, finished: &[FinishedAttempt]) -> Result<u64, StoreError> {
         let mut rows = FINISH.rows(finished.len());
         for attempt in finished {
-            let status = if attempt.delivered {
-                "delivered"
-            } else {
-                "failed"
-            };
+            let status = if attempt.delivered { "delivered" } else { "failed" };
             rows.push([
                 attempt.id.0.into(),
                 status.into(),
@@ -265,11 +252,7 @@ impl Webhooks<'_> {
                 attempt.finished_at_ms.into(),
             ]);
         }
-        self.store.check_write(
-            FINISH
-                .execute(self.store.write_connection()?, &[], rows)
-                .await,
-        )
+        self.store.check_write(FINISH.execute(self.store.write_connection()?, &[], rows).await)
     }
 
     /// Makes claimed attempts `pending` again that were certainly not sent. `attempts`: each with the node that
@@ -362,9 +345,7 @@ impl Webhooks<'_> {
             [MAX_SENDING.into()],
         );
         let rows = self.store.core_reader.query_all_raw(statement).await?;
-        rows.iter()
-            .map(|row| Ok(WebhookAttemptId(row.try_get_by_index(0)?)))
-            .collect()
+        rows.iter().map(|row| Ok(WebhookAttemptId(row.try_get_by_index(0)?))).collect()
     }
 
     /// Marks those of the attempts as `unknown` that are still `sending`: their senders have exited.

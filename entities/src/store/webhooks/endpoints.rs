@@ -166,17 +166,13 @@ impl Webhooks<'_> {
         at_ms: i64,
     ) -> Result<bool, StoreError> {
         let (column, value, applies) = match change {
-            EndpointChange::Pause => (
-                Column::PausedAtMs,
-                Some(at_ms),
-                Column::PausedAtMs.is_null(),
-            ),
+            EndpointChange::Pause => {
+                (Column::PausedAtMs, Some(at_ms), Column::PausedAtMs.is_null())
+            }
             EndpointChange::Resume => (Column::PausedAtMs, None, Column::PausedAtMs.is_not_null()),
-            EndpointChange::Remove => (
-                Column::RemovedAtMs,
-                Some(at_ms),
-                Column::RemovedAtMs.is_null(),
-            ),
+            EndpointChange::Remove => {
+                (Column::RemovedAtMs, Some(at_ms), Column::RemovedAtMs.is_null())
+            }
         };
         let transaction = self.store.begin().await?;
         if change == EndpointChange::Resume {
@@ -208,10 +204,7 @@ impl Webhooks<'_> {
             attempt::Entity::update_many()
                 .col_expr(attempt::Column::Status, Expr::value("failed"))
                 .col_expr(attempt::Column::FinishedAtMs, Expr::value(at_ms))
-                .col_expr(
-                    attempt::Column::Error,
-                    Expr::value("the endpoint was removed"),
-                )
+                .col_expr(attempt::Column::Error, Expr::value("the endpoint was removed"))
                 .filter(Expr::cust("status = 'pending'"))
                 .filter(attempt::Column::EndpointId.eq(id.0))
                 .exec(&transaction)

@@ -57,13 +57,11 @@ impl Webhooks<'_> {
             .filter(Column::EndpointId.eq(endpoint.0))
             .filter(Column::AccountId.eq(account.0));
         if let Some(place) = after {
-            find = find
-                .filter(Column::CreatedAtMs.lte(place.created_at_ms))
-                .filter(
-                    Condition::any()
-                        .add(Column::CreatedAtMs.lt(place.created_at_ms))
-                        .add(Column::Id.lt(place.id.0)),
-                );
+            find = find.filter(Column::CreatedAtMs.lte(place.created_at_ms)).filter(
+                Condition::any()
+                    .add(Column::CreatedAtMs.lt(place.created_at_ms))
+                    .add(Column::Id.lt(place.id.0)),
+            );
         }
         let mut rows = find
             .order_by_desc(Column::CreatedAtMs)
@@ -77,10 +75,7 @@ impl Webhooks<'_> {
             created_at_ms: row.created_at_ms,
             id: WebhookAttemptId(row.id),
         });
-        Ok(AttemptPage {
-            attempts: rows.into_iter().map(attempt).collect(),
-            next,
-        })
+        Ok(AttemptPage { attempts: rows.into_iter().map(attempt).collect(), next })
     }
 
     /// Queues a test event. The caller checks that the endpoint belongs to the account and is

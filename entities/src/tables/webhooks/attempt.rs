@@ -39,7 +39,5 @@ impl ActiveModelBehavior for ActiveModel {}
 /// When an attempt finished that ended at `at_ms`: not before it started, also if the clock was set back.
 pub(crate) fn finished_at(at_ms: i64) -> SimpleExpr {
     let started = Expr::col(Column::StartedAtMs);
-    Expr::case(Column::StartedAtMs.gt(at_ms), started)
-        .finally(Expr::value(at_ms))
-        .into()
+    Expr::case(Column::StartedAtMs.gt(at_ms), started).finally(Expr::value(at_ms)).into()
 }

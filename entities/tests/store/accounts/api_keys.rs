@@ -38,20 +38,12 @@ fn request(key: &str, body: &str) -> Arc<IdempotentRequest> {
 }
 
 fn keyed(world: &World, number: u32, key: &str) -> Debit {
-    Debit {
-        idempotent: Some(request(key, "body")),
-        ..otp(world.account, number)
-    }
+    Debit { idempotent: Some(request(key, "body")), ..otp(world.account, number) }
 }
 
 async fn kept(world: &World, key: &str, now_ms: i64) -> Option<IdempotentAnswer> {
     let request = request(key, "whatever");
-    world
-        .store
-        .deliveries()
-        .idempotent_answer(&request, now_ms)
-        .await
-        .unwrap()
+    world.store.deliveries().idempotent_answer(&request, now_ms).await.unwrap()
 }
 
 async fn keep(world: &mut World, keep: &[IdempotencyWrite]) -> Vec<bool> {
@@ -89,10 +81,7 @@ async fn a_debit_and_its_answer_are_written_together(database: Arc<Database>) {
             debit.carrier
         )
     );
-    let accepted = IdempotencyWrite::Accepted {
-        request: request("k", "body"),
-        delivery_id: id,
-    };
+    let accepted = IdempotencyWrite::Accepted { request: request("k", "body"), delivery_id: id };
     assert_eq!(keep(&mut world, &[accepted]).await, [true]);
     assert!(kept(&world, "k", NOW).await.unwrap().is_final);
     // If the process dies before the answer is marked final, settling the delivery makes it final.
@@ -101,10 +90,7 @@ async fn a_debit_and_its_answer_are_written_together(database: Arc<Database>) {
     assert!(!kept(&world, "l", NOW).await.unwrap().is_final);
     assert_eq!(world.settle(&[refunded(&lost, parts)]).await, [true]);
     assert!(kept(&world, "l", NOW).await.unwrap().is_final);
-    assert_eq!(
-        world.settle(&[delivered(&debit, paid(&outcome))]).await,
-        [true]
-    );
+    assert_eq!(world.settle(&[delivered(&debit, paid(&outcome))]).await, [true]);
     assert_eq!(kept(&world, "k", NOW).await.unwrap().body, answer.body);
     world.assert_sound().await;
 }
@@ -126,26 +112,13 @@ async fn a_debit_with_a_used_key_fails_alone_before_the_window_check(database: A
     paid(&outcomes[2]);
     assert_eq!(outcomes[3], DebitOutcome::KeyTaken);
     assert_eq!(world.held().await.total(), Micros::new(7 * COST));
-    assert_eq!(
-        world
-            .store
-            .phone_windows()
-            .held_windows(NOW)
-            .await
-            .unwrap()
-            .len(),
-        3
-    );
+    assert_eq!(world.store.phone_windows().held_windows(NOW).await.unwrap().len(), 3);
     world.assert_sound().await;
 }
 
 async fn a_refused_debit_stores_no_answer(database: Arc<Database>) {
     let mut world = World::with_balance(&database, COST).await;
-    let batch = [
-        keyed(&world, 1, "posted"),
-        keyed(&world, 2, "short"),
-        keyed(&world, 1, "closed"),
-    ];
+    let batch = [keyed(&world, 1, "posted"), keyed(&world, 2, "short"), keyed(&world, 1, "closed")];
     let outcomes = world.debit(&batch).await;
     paid(&outcomes[0]);
     assert!(matches!(outcomes[1], DebitOutcome::FundsShort { .. }));
@@ -188,10 +161,7 @@ async fn a_refusal_is_kept_once(database: Arc<Database>) {
     assert_eq!((answer.status, answer.body.as_str()), (400, "no a"));
     assert_eq!((answer.delivery_id, answer.is_final), (None, true));
     // A debit cannot use a refusal's key, nor a refusal a debit's key.
-    assert_eq!(
-        world.debit(&[keyed(&world, 1, "k")]).await,
-        [DebitOutcome::KeyTaken]
-    );
+    assert_eq!(world.debit(&[keyed(&world, 1, "k")]).await, [DebitOutcome::KeyTaken]);
     paid(&world.debit(&[keyed(&world, 2, "n")]).await[0]);
     assert_eq!(keep(&mut world, &[refused("n", "a")]).await, [false]);
     world.assert_sound().await;
@@ -222,32 +192,11 @@ async fn a_key_expires_after_a_day_and_its_row_is_deleted(database: Arc<Database
     paid(&outcomes[0]);
     assert_eq!(outcomes[1], DebitOutcome::KeyTaken);
     assert_eq!(
-        world
-            .store
-            .deliveries()
-            .delete_expired_answers(a_day_later - 1, 9)
-            .await
-            .unwrap(),
+        world.store.deliveries().delete_expired_answers(a_day_later - 1, 9).await.unwrap(),
         0
     );
-    assert_eq!(
-        world
-            .store
-            .deliveries()
-            .delete_expired_answers(a_day_later, 3)
-            .await
-            .unwrap(),
-        3
-    );
-    assert_eq!(
-        world
-            .store
-            .deliveries()
-            .delete_expired_answers(a_day_later, 3)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(world.store.deliveries().delete_expired_answers(a_day_later, 3).await.unwrap(), 3);
+    assert_eq!(world.store.deliveries().delete_expired_answers(a_day_later, 3).await.unwrap(), 1);
     let answer = kept(&world, "k0", a_day_later).await.unwrap();
     assert_eq!(answer.delivery_id, Some(new.delivery_id));
 }
@@ -257,9 +206,7 @@ async fn two_nodes_racing_for_one_key_have_one_winner(database: Arc<Database>) {
     let mut two = one.beside(&database, "n2").await;
     for round in 0..10 {
         let debits = |world: &World, first: u32| -> Vec<Debit> {
-            (0..10)
-                .map(|n| keyed(world, first + n, &format!("{round} {n}")))
-                .collect()
+            (0..10).map(|n| keyed(world, first + n, &format!("{round} {n}"))).collect()
         };
         let ours = debits(&one, round * 20);
         let mut theirs = debits(&two, round * 20 + 10);

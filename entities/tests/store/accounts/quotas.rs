@@ -35,13 +35,7 @@ const BY: Operator<'static> = Operator::COMMAND_LINE;
 const FREE: Micros = Micros::new(110_000);
 
 fn take(kind: QuotaKind, subject: &str, limit: Option<u32>) -> QuotaTake<'_> {
-    QuotaTake {
-        kind,
-        subject,
-        count: 1,
-        limit,
-        at_ms: NOW,
-    }
+    QuotaTake { kind, subject, count: 1, limit, at_ms: NOW }
 }
 
 async fn sign_up(store: &Store, email: &str, offer: SignUpOffer) -> Result<SignedUp, StoreError> {
@@ -53,11 +47,7 @@ async fn sign_up(store: &Store, email: &str, offer: SignUpOffer) -> Result<Signe
         page_language: None,
         created_at_ms: NOW,
     };
-    let new = SignUp {
-        account,
-        landing: None,
-        offer,
-    };
+    let new = SignUp { account, landing: None, offer };
     store.accounts().sign_up(new).await
 }
 
@@ -94,10 +84,7 @@ async fn concurrent_actions_never_exceed_a_quota(database: Arc<Database>) {
     accounts.take_quota(other).await.unwrap();
     let other = take(QuotaKind::Exports, "a", Some(20));
     accounts.take_quota(other).await.unwrap();
-    let tomorrow = QuotaTake {
-        at_ms: NOW + DAY_MS,
-        ..take(QuotaKind::TestEvents, "a", Some(20))
-    };
+    let tomorrow = QuotaTake { at_ms: NOW + DAY_MS, ..take(QuotaKind::TestEvents, "a", Some(20)) };
     accounts.take_quota(tomorrow).await.unwrap();
     let unlimited = take(QuotaKind::TestEvents, "a", None);
     accounts.take_quota(unlimited).await.unwrap();
@@ -108,10 +95,7 @@ async fn concurrent_actions_never_exceed_a_quota(database: Arc<Database>) {
 async fn a_quota_is_taken_in_part_and_given_back(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let (accounts, subject) = (world.store.accounts(), world.account.to_string());
-    let some = |count| QuotaTake {
-        count,
-        ..take(QuotaKind::WebhookReplays, &subject, Some(10))
-    };
+    let some = |count| QuotaTake { count, ..take(QuotaKind::WebhookReplays, &subject, Some(10)) };
     for (count, taken) in [(7, 7), (7, 3), (7, 0)] {
         assert_eq!(accounts.take_quota_up_to(some(count)).await.unwrap(), taken);
     }
@@ -130,12 +114,8 @@ async fn a_quota_is_taken_in_part_and_given_back(database: Arc<Database>) {
 async fn counts_of_several_nodes_add_up(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let other = account(&world.store, "b@example.com").await;
-    let delta = |account, count| QuotaDelta {
-        kind: QuotaKind::TestOtps,
-        account,
-        day: day_of(NOW),
-        count,
-    };
+    let delta =
+        |account, count| QuotaDelta { kind: QuotaKind::TestOtps, account, day: day_of(NOW), count };
     let deltas = [delta(world.account, 5), delta(other, -2)];
     let accounts = world.store.accounts();
     assert_eq!(accounts.add_quota_uses(&deltas).await.unwrap(), [5, 0]);
@@ -153,40 +133,28 @@ async fn an_own_limit_is_logged_and_announced(database: Arc<Database>) {
     let kind = QuotaKind::TestOtps;
     let since = store.cluster().last_change().await.unwrap();
     let set = async |per_day| {
-        let set = store
-            .accounts()
-            .set_account_quota(BY, id, kind, per_day, NOW);
+        let set = store.accounts().set_account_quota(BY, id, kind, per_day, NOW);
         set.await.unwrap()
     };
     assert!(set(Some(5)).await);
     assert!(!set(Some(5)).await);
     assert!(set(Some(0)).await);
     let own = store.accounts().account_quotas(Some(id)).await.unwrap();
-    let expected = AccountQuota {
-        account: id,
-        kind,
-        per_day: 0,
-    };
+    let expected = AccountQuota { account: id, kind, per_day: 0 };
     assert_eq!(own, [expected]);
     assert!(set(None).await);
     assert!(!set(None).await);
     assert_eq!(store.accounts().account_quotas(None).await.unwrap(), []);
     let changes = store.cluster().changes_since(since).await.unwrap();
     assert_eq!(changes.changes, [Change::Account(id); 3]);
-    let actions = store
-        .operations()
-        .operator_actions(Some(id), None, 10)
-        .await;
+    let actions = store.operations().operator_actions(Some(id), None, 10).await;
     let details: Vec<_> = actions
         .unwrap()
         .into_iter()
         .map(|action| (action.action, action.detail.unwrap()))
         .collect();
     let quota = |detail: &str| ("quota".to_owned(), detail.to_owned());
-    assert_eq!(
-        details,
-        [quota("default"), quota("unlimited"), quota("5 a day")]
-    );
+    assert_eq!(details, [quota("default"), quota("unlimited"), quota("5 a day")]);
 }
 
 async fn concurrent_sign_ups_of_one_mailbox_get_one_credit(database: Arc<Database>) {
@@ -227,11 +195,7 @@ async fn concurrent_sign_ups_of_one_mailbox_get_one_credit(database: Arc<Databas
 
 async fn grants_and_sign_ups_have_a_limit_per_day(database: Arc<Database>) {
     let store = database.migrated().await;
-    let offer = SignUpOffer {
-        free: FREE,
-        grants_per_day: Some(2),
-        sign_ups_per_day: Some(4),
-    };
+    let offer = SignUpOffer { free: FREE, grants_per_day: Some(2), sign_ups_per_day: Some(4) };
     for (email, credit) in [
         ("a@example.com", FreeCredit::Granted),
         ("b@example.com", FreeCredit::Granted),
@@ -242,14 +206,8 @@ async fn grants_and_sign_ups_have_a_limit_per_day(database: Arc<Database>) {
     }
     // A failed sign-up counts as none.
     let taken = sign_up(&store, "a@example.com", offer).await;
-    assert!(matches!(
-        taken,
-        Err(StoreError::Conflict(Conflict::EmailTaken))
-    ));
-    let none = SignUpOffer {
-        free: Micros::ZERO,
-        ..offer
-    };
+    assert!(matches!(taken, Err(StoreError::Conflict(Conflict::EmailTaken))));
+    let none = SignUpOffer { free: Micros::ZERO, ..offer };
     let signed_up = sign_up(&store, "d@example.com", none).await.unwrap();
     assert_eq!(signed_up.credit, FreeCredit::NotOffered);
     let refused = sign_up(&store, "e@example.com", offer).await.unwrap_err();
@@ -258,10 +216,7 @@ async fn grants_and_sign_ups_have_a_limit_per_day(database: Arc<Database>) {
         "{refused}"
     );
     assert_eq!(store.accounts().all().await.unwrap().len(), 4);
-    let more = QuotaTake {
-        limit: Some(2),
-        ..take(QuotaKind::FreeCredits, EVERYONE, None)
-    };
+    let more = QuotaTake { limit: Some(2), ..take(QuotaKind::FreeCredits, EVERYONE, None) };
     assert!(store.accounts().take_quota(more).await.is_err());
     // The mailbox without a grant is still eligible.
     let later = SignUpOffer::unlimited(FREE);
@@ -279,10 +234,7 @@ async fn closing_or_renaming_an_account_does_not_free_its_mailbox(database: Arc<
     let renamed = sign_up(&store, "bob@example.com", offer).await.unwrap();
     assert_eq!(renamed.credit, FreeCredit::Granted);
     let accounts = store.accounts();
-    accounts
-        .set_email(renamed.id, "rob@example.com", None)
-        .await
-        .unwrap();
+    accounts.set_email(renamed.id, "rob@example.com", None).await.unwrap();
     let again = sign_up(&store, "bob@example.com", offer).await.unwrap();
     assert_eq!(again.credit, FreeCredit::MailboxHadOne);
 }

@@ -95,10 +95,8 @@ async fn random_sequences_match_the_models_commissions(database: Arc<Database>) 
     let runtime = tokio::runtime::Handle::current();
     let cases = if world.store.is_sqlite() { 24 } else { 12 };
     let checked = tokio::task::spawn_blocking(move || {
-        let mut runner = TestRunner::new(Config {
-            failure_persistence: None,
-            ..Config::with_cases(cases)
-        });
+        let mut runner =
+            TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
         let world = std::cell::RefCell::new((world, 0u32));
         runner.run(&prop::collection::vec(step(), 1..14), |steps| {
             let (world, case) = &mut *world.borrow_mut();
@@ -114,25 +112,12 @@ async fn random_sequences_match_the_models_commissions(database: Arc<Database>) 
 async fn referrer_and_friends(world: &World, case: u32) -> (AccountId, Vec<AccountId>) {
     let store = &world.store;
     let referrer = account(store, &format!("r{case}@example.com")).await;
-    let code = store
-        .accounts()
-        .get(referrer)
-        .await
-        .unwrap()
-        .unwrap()
-        .referral_code;
+    let code = store.accounts().get(referrer).await.unwrap().unwrap().referral_code;
     let bank = PayoutWallet::parse("bank", "970436 0123456789 NGUYEN VAN A").unwrap();
-    store
-        .billing()
-        .set_payout_wallet(referrer, Some(&bank), NOW)
-        .await
-        .unwrap();
+    store.billing().set_payout_wallet(referrer, Some(&bank), NOW).await.unwrap();
     let mut friends = Vec::new();
     for number in 0..FRIENDS {
-        let landing = ReferralVisit {
-            code: &code,
-            signed_in_as: None,
-        };
+        let landing = ReferralVisit { code: &code, signed_in_as: None };
         let new = NewAccount {
             email: &format!("f{case}.{number}@example.com"),
             password_hash: None,
@@ -141,11 +126,7 @@ async fn referrer_and_friends(world: &World, case: u32) -> (AccountId, Vec<Accou
             page_language: None,
             created_at_ms: NOW,
         };
-        let friend = store
-            .accounts()
-            .create_referred(Some(landing), new)
-            .await
-            .unwrap();
+        let friend = store.accounts().create_referred(Some(landing), new).await.unwrap();
         credit(store, friend, Bucket::ALL[number], 100_000_000).await;
         friends.push(friend);
     }
@@ -161,12 +142,7 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
         now_ms += 40_000;
         match step {
             Step::Otps(otps) => {
-                let debits = debits(
-                    &friends,
-                    otps.iter().map(|o| (o.0, o.1)),
-                    &mut number,
-                    now_ms,
-                );
+                let debits = debits(&friends, otps.iter().map(|o| (o.0, o.1)), &mut number, now_ms);
                 let outcomes = world.debit(&debits).await;
                 let ends: Vec<Settlement> = debits
                     .iter()
@@ -181,10 +157,7 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
                         if *is_delivered {
                             model.earn(*friend, *cost, now_ms);
                         }
-                        Settlement {
-                            completed_at_ms: now_ms,
-                            ..end
-                        }
+                        Settlement { completed_at_ms: now_ms, ..end }
                     })
                     .collect();
                 assert!(world.settle(&ends).await.iter().all(|done| *done));
@@ -205,11 +178,7 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
                 // Either all of them were delivered, or none.
                 for (debit, (friend, cost)) in debits.iter().zip(&otps) {
                     let account = friends[*friend];
-                    let found = world
-                        .store
-                        .deliveries()
-                        .get(account, debit.delivery_id)
-                        .await;
+                    let found = world.store.deliveries().get(account, debit.delivery_id).await;
                     let found = found.unwrap().unwrap();
                     if found.status == nexo_domain::call::outcome::Status::Delivered {
                         model.earn(*friend, *cost, now_ms);
@@ -218,9 +187,7 @@ async fn walk(world: &mut World, database: &Database, case: u32, steps: Vec<Step
             }
             Step::Revoke(friend) => {
                 let store = &world.store;
-                let revoked = store
-                    .billing()
-                    .revoke_referral(BY, friends[friend], "x", now_ms);
+                let revoked = store.billing().revoke_referral(BY, friends[friend], "x", now_ms);
                 let reversed = revoked.await.unwrap();
                 let expected = (!model.revoked[friend]).then(|| model.pending(friend));
                 assert_eq!(reversed.map(Micros::get), expected);

@@ -52,34 +52,16 @@ async fn open(store: &Store, account_id: AccountId, number: u8) -> Deposit {
         at_ms: NOW,
     };
     let id = store.billing().open_deposit(new).await.unwrap();
-    store
-        .billing()
-        .deposit(account_id, id)
-        .await
-        .unwrap()
-        .unwrap()
+    store.billing().deposit(account_id, id).await.unwrap().unwrap()
 }
 
 async fn pay(store: &Store, bank_id: &str, amount: i64, memo: &str) -> (PaymentOutcome, bool) {
-    let payment = NewPayment {
-        bank_id,
-        amount,
-        currency: "VND",
-        memo,
-        at_ms: NOW + 5,
-    };
+    let payment = NewPayment { bank_id, amount, currency: "VND", memo, at_ms: NOW + 5 };
     store.billing().receive_payment(payment).await.unwrap()
 }
 
 async fn balance(store: &Store, account: AccountId) -> i64 {
-    store
-        .ledger()
-        .wallet(account)
-        .await
-        .unwrap()
-        .unwrap()
-        .balance
-        .get()
+    store.ledger().wallet(account).await.unwrap().unwrap().balance.get()
 }
 
 async fn an_exact_payment_is_credited_once(database: Arc<Database>) {
@@ -88,32 +70,19 @@ async fn an_exact_payment_is_credited_once(database: Arc<Database>) {
     let deposit = open(store, world.account, 1).await;
     assert_eq!((deposit.vnd, deposit.status.as_str()), (260_000, "open"));
     let memo = format!("MBVCB.77.{}.CT TU 0123", deposit.reference.to_lowercase());
-    let credited = PaymentOutcome::Credited {
-        account_id: world.account,
-        amount: Micros::new(10_000_000),
-    };
-    assert_eq!(
-        pay(store, "FT1", 260_000, &memo).await,
-        (credited.clone(), true)
-    );
+    let credited =
+        PaymentOutcome::Credited { account_id: world.account, amount: Micros::new(10_000_000) };
+    assert_eq!(pay(store, "FT1", 260_000, &memo).await, (credited.clone(), true));
     assert_eq!(pay(store, "FT1", 260_000, &memo).await, (credited, false));
     assert_eq!(balance(store, world.account).await, 10_000_000);
     let used = PaymentOutcome::Kept(HoldReason::ReferenceUsed);
     assert_eq!(pay(store, "FT2", 260_000, &memo).await, (used, true));
     assert_eq!(balance(store, world.account).await, 10_000_000);
-    let closed = store
-        .billing()
-        .deposit(world.account, deposit.id)
-        .await
-        .unwrap()
-        .unwrap();
+    let closed = store.billing().deposit(world.account, deposit.id).await.unwrap().unwrap();
     assert_eq!(closed.status, "credited");
     assert_eq!(closed.closed_by.as_deref(), Some("bank"));
     let stranger = account(store, "b@example.com").await;
-    assert_eq!(
-        store.billing().deposit(stranger, deposit.id).await.unwrap(),
-        None
-    );
+    assert_eq!(store.billing().deposit(stranger, deposit.id).await.unwrap(), None);
     world.assert_sound().await;
 }
 
@@ -123,11 +92,7 @@ async fn concurrent_notifications_credit_once(database: Arc<Database>) {
     let other = database.open().await;
     let tasks: Vec<_> = (0..12)
         .map(|n| {
-            let store = if n % 2 == 0 {
-                world.store.clone()
-            } else {
-                other.clone()
-            };
+            let store = if n % 2 == 0 { world.store.clone() } else { other.clone() };
             let memo = deposit.reference.clone();
             // Three payments, each reported four times.
             tokio::spawn(async move { pay(&store, &format!("FT{}", n % 3), 260_000, &memo).await })
@@ -147,10 +112,7 @@ async fn concurrent_notifications_credit_once(database: Arc<Database>) {
     }
     assert_eq!((credited.len(), new), (1, 3));
     assert_eq!(balance(&world.store, world.account).await, 10_000_000);
-    assert_eq!(
-        world.store.billing().kept_payments(10).await.unwrap().len(),
-        2
-    );
+    assert_eq!(world.store.billing().kept_payments(10).await.unwrap().len(), 2);
     world.assert_sound().await;
 }
 
@@ -162,18 +124,10 @@ async fn an_unmatched_payment_is_held_and_credited_by_an_operator(database: Arc<
     let both = format!("{} {}", first.reference, second.reference);
     for (bank_id, amount, memo, kept) in [
         ("A", 260_000, "tien nha", HoldReason::UnknownReference),
-        (
-            "B",
-            259_999,
-            first.reference.as_str(),
-            HoldReason::WrongAmount,
-        ),
+        ("B", 259_999, first.reference.as_str(), HoldReason::WrongAmount),
         ("C", 520_000, both.as_str(), HoldReason::Ambiguous),
     ] {
-        assert_eq!(
-            pay(store, bank_id, amount, memo).await,
-            (PaymentOutcome::Kept(kept), true)
-        );
+        assert_eq!(pay(store, bank_id, amount, memo).await, (PaymentOutcome::Kept(kept), true));
     }
     let dollars = NewPayment {
         bank_id: "D",
@@ -189,57 +143,24 @@ async fn an_unmatched_payment_is_held_and_credited_by_an_operator(database: Arc<
     assert_eq!(kept.len(), 4);
     let id = |bank_id: &str| kept.iter().find(|p| p.bank_id == bank_id).unwrap().id;
     let credit = async |bank_id: &str| {
-        store
-            .billing()
-            .credit_payment(BY, id(bank_id), world.account, rate(), NOW + 9)
-            .await
+        store.billing().credit_payment(BY, id(bank_id), world.account, rate(), NOW + 9).await
     };
     // The received amount is credited, not the requested one, and the top-up is closed.
     let worth = Micros::new(9_999_961);
     assert_eq!(credit("B").await.unwrap(), Some(worth));
     assert_eq!(credit("B").await.unwrap(), None);
-    let closed = store
-        .billing()
-        .deposit(world.account, first.id)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (closed.status.as_str(), closed.credited),
-        ("credited", Some(worth))
-    );
+    let closed = store.billing().deposit(world.account, first.id).await.unwrap().unwrap();
+    assert_eq!((closed.status.as_str(), closed.credited), ("credited", Some(worth)));
     assert_eq!(credit("A").await.unwrap(), Some(Micros::new(10_000_000)));
     let usd = credit("D").await.unwrap_err();
-    assert!(matches!(
-        usd,
-        StoreError::Conflict(Conflict::PaymentNotConvertible)
-    ));
-    assert!(
-        store
-            .billing()
-            .refuse_payment(BY, id("D"), "sent back", NOW)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .billing()
-            .refuse_payment(BY, id("D"), "sent back", NOW)
-            .await
-            .unwrap()
-    );
-    assert_eq!(
-        pay(store, "D", 10, "x").await,
-        (PaymentOutcome::Refused, false)
-    );
+    assert!(matches!(usd, StoreError::Conflict(Conflict::PaymentNotConvertible)));
+    assert!(store.billing().refuse_payment(BY, id("D"), "sent back", NOW).await.unwrap());
+    assert!(!store.billing().refuse_payment(BY, id("D"), "sent back", NOW).await.unwrap());
+    assert_eq!(pay(store, "D", 10, "x").await, (PaymentOutcome::Refused, false));
     assert_eq!(balance(store, world.account).await, 19_999_961);
     assert_eq!(store.billing().kept_payments(10).await.unwrap().len(), 1);
     // A payment for a closed account.
-    store
-        .ledger()
-        .close_account(world.account, NOW + 10)
-        .await
-        .unwrap();
+    store.ledger().close_account(world.account, NOW + 10).await.unwrap();
     let gone = pay(store, "E", 260_000, &second.reference).await;
     assert_eq!(gone.0, PaymentOutcome::Kept(HoldReason::AccountClosed));
     world.assert_sound().await;
@@ -251,10 +172,7 @@ async fn an_approval_and_a_payment_credit_once(database: Arc<Database>) {
         let deposit = open(&world.store, world.account, number).await;
         let bank_id = format!("FT{number}");
         let (approved, (taken, _)) = tokio::join!(
-            world
-                .store
-                .billing()
-                .approve_deposit(BY, deposit.id, NOW + 3),
+            world.store.billing().approve_deposit(BY, deposit.id, NOW + 3),
             pay(&world.store, &bank_id, 260_000, &deposit.reference),
         );
         let by_bank = matches!(taken, PaymentOutcome::Credited { .. });
@@ -280,58 +198,15 @@ async fn top_ups_are_refused_withdrawn_and_limited(database: Arc<Database>) {
         rate: rate(),
         at_ms: NOW,
     };
-    let refused = store
-        .billing()
-        .open_deposit(one_more.clone())
-        .await
-        .unwrap_err();
-    assert!(matches!(
-        refused,
-        StoreError::Conflict(Conflict::TooManyDeposits { .. })
-    ));
-    assert!(
-        store
-            .billing()
-            .refuse_deposit(BY, all[0].id, "no money came", NOW)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .billing()
-            .refuse_deposit(BY, all[0].id, "again", NOW)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .billing()
-            .approve_deposit(BY, all[0].id, NOW)
-            .await
-            .unwrap()
-    );
+    let refused = store.billing().open_deposit(one_more.clone()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict(Conflict::TooManyDeposits { .. })));
+    assert!(store.billing().refuse_deposit(BY, all[0].id, "no money came", NOW).await.unwrap());
+    assert!(!store.billing().refuse_deposit(BY, all[0].id, "again", NOW).await.unwrap());
+    assert!(!store.billing().approve_deposit(BY, all[0].id, NOW).await.unwrap());
     let stranger = account(store, "b@example.com").await;
-    assert!(
-        !store
-            .billing()
-            .withdraw_deposit(stranger, all[1].id, NOW)
-            .await
-            .unwrap()
-    );
-    assert!(
-        store
-            .billing()
-            .withdraw_deposit(world.account, all[1].id, NOW)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .billing()
-            .withdraw_deposit(world.account, all[1].id, NOW)
-            .await
-            .unwrap()
-    );
+    assert!(!store.billing().withdraw_deposit(stranger, all[1].id, NOW).await.unwrap());
+    assert!(store.billing().withdraw_deposit(world.account, all[1].id, NOW).await.unwrap());
+    assert!(!store.billing().withdraw_deposit(world.account, all[1].id, NOW).await.unwrap());
     store.billing().open_deposit(one_more).await.unwrap();
     let open = store.billing().open_deposits(100).await.unwrap();
     assert_eq!(open.len(), MAX_OPEN_DEPOSITS - 1);
@@ -346,19 +221,8 @@ async fn a_low_balance_is_reported_once_per_crossing(database: Arc<Database>) {
     let notify = async || store.ledger().notify_low_balances(NOW + 7).await.unwrap();
     assert!(notify().await.is_empty());
     let threshold = Micros::new(3 * COST);
-    store
-        .ledger()
-        .set_low_balance_threshold(world.account, Some(threshold))
-        .await
-        .unwrap();
-    assert_eq!(
-        store
-            .ledger()
-            .low_balance_threshold(world.account)
-            .await
-            .unwrap(),
-        Some(threshold)
-    );
+    store.ledger().set_low_balance_threshold(world.account, Some(threshold)).await.unwrap();
+    assert_eq!(store.ledger().low_balance_threshold(world.account).await.unwrap(), Some(threshold));
     // A balance equal to the threshold is not low.
     assert!(notify().await.is_empty());
     world.debit(&[otp(world.account, 1)]).await;
@@ -373,9 +237,7 @@ async fn a_low_balance_is_reported_once_per_crossing(database: Arc<Database>) {
         let statement =
             sea_orm::Statement::from_string(store.connection().get_database_backend(), sql);
         let rows = store.connection().query_all_raw(statement).await.unwrap();
-        rows.iter()
-            .map(|row| row.try_get_by_index(0).unwrap())
-            .collect()
+        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
     };
     assert_eq!(bodies().await, [notices[0].notice.body()]);
     // The balance rises above the threshold and falls below it again.
@@ -386,19 +248,8 @@ async fn a_low_balance_is_reported_once_per_crossing(database: Arc<Database>) {
     world.debit(&debits).await;
     assert_eq!(notify().await.len(), 1);
     assert_eq!(bodies().await.len(), 2);
-    store
-        .ledger()
-        .set_low_balance_threshold(world.account, None)
-        .await
-        .unwrap();
-    assert_eq!(
-        store
-            .ledger()
-            .low_balance_threshold(world.account)
-            .await
-            .unwrap(),
-        None
-    );
+    store.ledger().set_low_balance_threshold(world.account, None).await.unwrap();
+    assert_eq!(store.ledger().low_balance_threshold(world.account).await.unwrap(), None);
     world.assert_sound_at(NOW + 1).await;
 }
 
@@ -407,20 +258,8 @@ async fn a_suspended_account_debits_nothing_and_keeps_everything(database: Arc<D
     let store = world.store.clone();
     let debits = [otp(world.account, 1), otp(world.account, 2)];
     let outcomes = world.debit(&debits).await;
-    assert!(
-        store
-            .operations()
-            .suspend_account(BY, world.account, "fraud", NOW)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .operations()
-            .suspend_account(BY, world.account, "fraud", NOW)
-            .await
-            .unwrap()
-    );
+    assert!(store.operations().suspend_account(BY, world.account, "fraud", NOW).await.unwrap());
+    assert!(!store.operations().suspend_account(BY, world.account, "fraud", NOW).await.unwrap());
     let kept = store.accounts().get(world.account).await.unwrap().unwrap();
     assert_eq!(kept.suspended_for.as_deref(), Some("fraud"));
     // The debit is refused although the wallet is cached.
@@ -433,20 +272,8 @@ async fn a_suspended_account_debits_nothing_and_keeps_everything(database: Arc<D
     ];
     assert_eq!(world.settle(&ends).await, [true, true]);
     assert_eq!(world.held().await.total(), Micros::new(9 * COST));
-    assert!(
-        store
-            .operations()
-            .resume_account(BY, world.account, NOW)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .operations()
-            .resume_account(BY, world.account, NOW)
-            .await
-            .unwrap()
-    );
+    assert!(store.operations().resume_account(BY, world.account, NOW).await.unwrap());
+    assert!(!store.operations().resume_account(BY, world.account, NOW).await.unwrap());
     world.cache.invalidate_wallet(world.account);
     let posted = world.debit(&[otp(world.account, 4)]).await;
     assert!(matches!(posted[0], DebitOutcome::Posted { .. }));
@@ -457,15 +284,8 @@ async fn operator_actions_are_logged_permanently(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let operator = account(store, "op@example.com").await;
-    let by = Operator {
-        id: Some(operator),
-        name: "op@example.com",
-    };
-    store
-        .operations()
-        .add_account_note(by, world.account, "called them", NOW)
-        .await
-        .unwrap();
+    let by = Operator { id: Some(operator), name: "op@example.com" };
+    store.operations().add_account_note(by, world.account, "called them", NOW).await.unwrap();
     let credit = Credit {
         account_id: world.account,
         bucket: Bucket::Bonus,
@@ -473,27 +293,9 @@ async fn operator_actions_are_logged_permanently(database: Arc<Database>) {
         reference: "sorry-1",
         at_ms: NOW + 1,
     };
-    assert!(
-        store
-            .ledger()
-            .credit_wallet_as(by, credit)
-            .await
-            .unwrap()
-            .new
-    );
-    assert!(
-        !store
-            .ledger()
-            .credit_wallet_as(by, credit)
-            .await
-            .unwrap()
-            .new
-    );
-    let actions = store
-        .operations()
-        .operator_actions(None, None, 10)
-        .await
-        .unwrap();
+    assert!(store.ledger().credit_wallet_as(by, credit).await.unwrap().new);
+    assert!(!store.ledger().credit_wallet_as(by, credit).await.unwrap().new);
+    let actions = store.operations().operator_actions(None, None, 10).await.unwrap();
     let logged: Vec<_> = actions
         .iter()
         .map(|a| (a.action.as_str(), a.operator.as_str(), a.detail.as_deref()))
@@ -505,28 +307,13 @@ async fn operator_actions_are_logged_permanently(database: Arc<Database>) {
             ("note", "op@example.com", Some("called them")),
         ]
     );
-    let older = store
-        .operations()
-        .operator_actions(None, Some(actions[0].id), 10)
-        .await
-        .unwrap();
+    let older = store.operations().operator_actions(None, Some(actions[0].id), 10).await.unwrap();
     assert_eq!(older, actions[1..]);
     assert!(
-        store
-            .operations()
-            .operator_actions(Some(operator), None, 10)
-            .await
-            .unwrap()
-            .is_empty()
+        store.operations().operator_actions(Some(operator), None, 10).await.unwrap().is_empty()
     );
-    for change in [
-        "DELETE FROM operator_actions",
-        "UPDATE operator_actions SET detail = ''",
-    ] {
-        assert!(
-            store.connection().execute_unprepared(change).await.is_err(),
-            "{change}"
-        );
+    for change in ["DELETE FROM operator_actions", "UPDATE operator_actions SET detail = ''"] {
+        assert!(store.connection().execute_unprepared(change).await.is_err(), "{change}");
     }
 }
 
@@ -548,63 +335,29 @@ async fn traffic_is_summed_per_key(database: Arc<Database>) {
     let ends = [delivered(&debits[0], paid(&outcomes[0])), cut, silent];
     world.settle(&ends).await;
     // Ids use the real clock, so the times must too.
-    let now_ms = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as i64;
+    let now_ms =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
+            as i64;
     let shift = format!(
         "UPDATE deliveries SET created_at_ms = created_at_ms + {}, completed_at_ms = completed_at_ms + {0}",
         now_ms - NOW
     );
-    world
-        .store
-        .connection()
-        .execute_unprepared(&shift)
-        .await
-        .unwrap();
-    let traffic = world
-        .store
-        .operations()
-        .key_traffic(now_ms, now_ms + 30_000)
-        .await
-        .unwrap();
+    world.store.connection().execute_unprepared(&shift).await.unwrap();
+    let traffic = world.store.operations().key_traffic(now_ms, now_ms + 30_000).await.unwrap();
     assert_eq!(traffic.len(), 2);
     assert_eq!(traffic[0].account_id, world.account);
     assert_eq!(
         traffic[0].traffic,
-        Traffic {
-            otps: 4,
-            sequential: 3,
-            ended: 3,
-            answered: 2,
-            usual_milli: None,
-        }
+        Traffic { otps: 4, sequential: 3, ended: 3, answered: 2, usual_milli: None }
     );
     assert_eq!(traffic[1].traffic.otps, 1);
-    let paces = Findings {
-        usual_milli: vec![(traffic[0].key_id, 4_000)],
-        suspicions: Vec::new(),
-    };
-    world
-        .store
-        .operations()
-        .record_findings(&paces, now_ms)
-        .await
-        .unwrap();
-    let again = world
-        .store
-        .operations()
-        .key_traffic(now_ms, now_ms + 30_000)
-        .await
-        .unwrap();
+    let paces = Findings { usual_milli: vec![(traffic[0].key_id, 4_000)], suspicions: Vec::new() };
+    world.store.operations().record_findings(&paces, now_ms).await.unwrap();
+    let again = world.store.operations().key_traffic(now_ms, now_ms + 30_000).await.unwrap();
     assert_eq!(again[0].traffic.usual_milli, Some(4_000));
     assert_eq!(again[0].seen_at_ms, Some(now_ms));
-    let later = world
-        .store
-        .operations()
-        .key_traffic(now_ms + 30_000, now_ms + 90_000)
-        .await
-        .unwrap();
+    let later =
+        world.store.operations().key_traffic(now_ms + 30_000, now_ms + 90_000).await.unwrap();
     assert_eq!(later.len(), 1);
 }
 
@@ -618,64 +371,26 @@ async fn a_review_is_opened_once_and_seen_again(database: Arc<Database>) {
         usual_milli: vec![(key, 1_000)],
         suspicions: vec![
             (key, world.account, Suspicion::RateJump, detail.to_owned()),
-            (
-                key,
-                world.account,
-                Suspicion::LowAnswerRate,
-                detail.to_owned(),
-            ),
+            (key, world.account, Suspicion::LowAnswerRate, detail.to_owned()),
         ],
     };
-    let opened = store
-        .operations()
-        .record_findings(&found("first"), NOW)
-        .await
-        .unwrap();
+    let opened = store.operations().record_findings(&found("first"), NOW).await.unwrap();
     assert_eq!(opened, [Suspicion::RateJump, Suspicion::LowAnswerRate]);
     assert!(
-        store
-            .operations()
-            .record_findings(&found("second"), NOW + 1)
-            .await
-            .unwrap()
-            .is_empty()
+        store.operations().record_findings(&found("second"), NOW + 1).await.unwrap().is_empty()
     );
     let reviews = store.operations().reviews(true, 10).await.unwrap();
     assert_eq!(reviews.len(), 2);
-    assert!(
-        reviews
-            .iter()
-            .all(|r| r.windows == 2 && r.detail == "second")
-    );
+    assert!(reviews.iter().all(|r| r.windows == 2 && r.detail == "second"));
     assert_eq!(store.operations().open_review_count().await.unwrap(), 2);
     let id = reviews[0].id;
-    assert!(
-        store
-            .operations()
-            .close_review(BY, id, "a campaign", NOW + 2)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !store
-            .operations()
-            .close_review(BY, id, "a campaign", NOW + 2)
-            .await
-            .unwrap()
-    );
+    assert!(store.operations().close_review(BY, id, "a campaign", NOW + 2).await.unwrap());
+    assert!(!store.operations().close_review(BY, id, "a campaign", NOW + 2).await.unwrap());
     assert_eq!(
-        store
-            .operations()
-            .record_findings(&found("third"), NOW + 3)
-            .await
-            .unwrap()
-            .len(),
+        store.operations().record_findings(&found("third"), NOW + 3).await.unwrap().len(),
         1
     );
-    assert_eq!(
-        store.operations().reviews(false, 10).await.unwrap().len(),
-        3
-    );
+    assert_eq!(store.operations().reviews(false, 10).await.unwrap().len(), 3);
 }
 
 async fn accounts_are_found_by_their_email(database: Arc<Database>) {
@@ -691,20 +406,7 @@ async fn accounts_are_found_by_their_email(database: Arc<Database>) {
     assert_eq!(found(" A@EXAMPLE ").await, ["a@example.com"]);
     assert_eq!(found("r_s").await, ["under_score@example.com"]);
     assert!(found("%").await.is_empty());
-    let line = store
-        .operations()
-        .account_summary(world.account)
-        .await
-        .unwrap()
-        .unwrap();
+    let line = store.operations().account_summary(world.account).await.unwrap().unwrap();
     assert_eq!(line.held.balance, Micros::new(COST));
-    assert_eq!(
-        store
-            .operations()
-            .find_accounts("", 2, 10)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(store.operations().find_accounts("", 2, 10).await.unwrap().len(), 1);
 }

@@ -45,13 +45,7 @@ const SHARE: i64 = COST / 10;
 const DAY_MS: i64 = 86_400_000;
 
 async fn code(store: &Store, account: AccountId) -> String {
-    store
-        .accounts()
-        .get(account)
-        .await
-        .unwrap()
-        .unwrap()
-        .referral_code
+    store.accounts().get(account).await.unwrap().unwrap().referral_code
 }
 
 async fn sign_up(store: &Store, email: &str, code: &str) -> AccountId {
@@ -89,9 +83,7 @@ async fn referred(database: &Database) -> (World, AccountId) {
 
 /// Sends OTPs to `count` phones from number `first` on and settles them as delivered at `at_ms`.
 async fn deliver(world: &mut World, first: u32, count: u32, at_ms: i64) {
-    let debits: Vec<_> = (first..first + count)
-        .map(|number| otp(world.account, number))
-        .collect();
+    let debits: Vec<_> = (first..first + count).map(|number| otp(world.account, number)).collect();
     let outcomes = world.debit(&debits).await;
     let ends: Vec<_> = debits
         .iter()
@@ -106,31 +98,17 @@ async fn deliver(world: &mut World, first: u32, count: u32, at_ms: i64) {
 }
 
 async fn pending(store: &Store, account: AccountId) -> i64 {
-    store
-        .billing()
-        .earnings(account)
-        .await
-        .unwrap()
-        .pending
-        .get()
+    store.billing().earnings(account).await.unwrap().pending.get()
 }
 
 async fn run(store: &Store, month: &str) -> PayoutRun {
     let month = Month::parse(month).unwrap();
-    store
-        .billing()
-        .run_payouts(BY, month, NOW + 40 * DAY_MS)
-        .await
-        .unwrap()
+    store.billing().run_payouts(BY, month, NOW + 40 * DAY_MS).await.unwrap()
 }
 
 async fn nominate(store: &Store, account: AccountId) {
     let wallet = PayoutWallet::parse("bank", "970436 0123456789 NGUYEN VAN A").unwrap();
-    store
-        .billing()
-        .set_payout_wallet(account, Some(&wallet), NOW)
-        .await
-        .unwrap();
+    store.billing().set_payout_wallet(account, Some(&wallet), NOW).await.unwrap();
 }
 
 async fn a_first_sign_up_through_a_referral_link_is_referred_once(database: Arc<Database>) {
@@ -141,10 +119,7 @@ async fn a_first_sign_up_through_a_referral_link_is_referred_once(database: Arc<
     let upper = code.to_uppercase();
     let friend = sign_up(store, "friend@example.com", &upper).await;
     let referral = store.billing().referral_of(friend).await.unwrap().unwrap();
-    assert_eq!(
-        (referral.referrer, referral.referred),
-        (world.account, friend)
-    );
+    assert_eq!((referral.referrer, referral.referred), (world.account, friend));
     assert_eq!(referral.ended_at_ms, None);
     // The same person signed up before.
     let again = sign_up(store, "friend+2@example.com", &code).await;
@@ -153,15 +128,7 @@ async fn a_first_sign_up_through_a_referral_link_is_referred_once(database: Arc<
     for wrong in ["ffffffffffff", "'; --", ""] {
         let email = format!("{}@example.org", wrong.len());
         let newcomer = sign_up(store, &email, wrong).await;
-        assert!(
-            store
-                .billing()
-                .referral_of(newcomer)
-                .await
-                .unwrap()
-                .is_none(),
-            "{wrong}"
-        );
+        assert!(store.billing().referral_of(newcomer).await.unwrap().is_none(), "{wrong}");
     }
     let earnings = store.billing().earnings(world.account).await.unwrap();
     assert_eq!(earnings.people, 1);
@@ -172,10 +139,7 @@ async fn a_sign_up_that_is_confirmed_later_is_referred_too(database: Arc<Databas
     let world = World::with_balance(&database, 0).await;
     let store = &world.store;
     let code = code(store, world.account).await;
-    let landing = |signed_in_as| ReferralVisit {
-        code: &code,
-        signed_in_as,
-    };
+    let landing = |signed_in_as| ReferralVisit { code: &code, signed_in_as };
     let pending = |email, landing| PendingSignUp {
         email,
         password_hash: "$argon2id$".to_owned(),
@@ -185,32 +149,13 @@ async fn a_sign_up_that_is_confirmed_later_is_referred_too(database: Arc<Databas
         expires_at_ms: NOW + 1_000,
     };
     let friend = pending("friend@example.com", landing(None));
-    store
-        .accounts()
-        .begin_sign_up([1; 32], friend.clone())
-        .await
-        .unwrap();
-    store
-        .accounts()
-        .begin_sign_up([2; 32], friend)
-        .await
-        .unwrap();
+    store.accounts().begin_sign_up([1; 32], friend.clone()).await.unwrap();
+    store.accounts().begin_sign_up([2; 32], friend).await.unwrap();
     let own = pending("other@example.com", landing(Some(world.account)));
     store.accounts().begin_sign_up([3; 32], own).await.unwrap();
-    let waiting = store
-        .accounts()
-        .pending_sign_up(&[1; 32], NOW + 999)
-        .await
-        .unwrap();
+    let waiting = store.accounts().pending_sign_up(&[1; 32], NOW + 999).await.unwrap();
     assert_eq!(waiting.as_deref(), Some("friend@example.com"));
-    assert_eq!(
-        store
-            .accounts()
-            .pending_sign_up(&[1; 32], NOW + 1_000)
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(store.accounts().pending_sign_up(&[1; 32], NOW + 1_000).await.unwrap(), None);
     let free = Micros::new(5 * COST);
     let finish = |token: u8, at_ms| async move {
         let hash = [token; 32];
@@ -229,24 +174,10 @@ async fn a_sign_up_that_is_confirmed_later_is_referred_too(database: Arc<Databas
     let own = finish(3, NOW + 5).await.unwrap().expect("an account");
     assert!(store.billing().referral_of(own).await.unwrap().is_none());
     let taken = pending("friend@example.com", landing(None));
-    store
-        .accounts()
-        .begin_sign_up([4; 32], taken)
-        .await
-        .unwrap();
-    assert!(matches!(
-        finish(4, NOW + 5).await,
-        Err(StoreError::Conflict(Conflict::EmailTaken))
-    ));
+    store.accounts().begin_sign_up([4; 32], taken).await.unwrap();
+    assert!(matches!(finish(4, NOW + 5).await, Err(StoreError::Conflict(Conflict::EmailTaken))));
     store.accounts().delete_expired(NOW + 1_000).await.unwrap();
-    assert_eq!(
-        store
-            .accounts()
-            .pending_sign_up(&[4; 32], NOW)
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(store.accounts().pending_sign_up(&[4; 32], NOW).await.unwrap(), None);
     world.assert_sound().await;
 }
 
@@ -261,15 +192,7 @@ async fn an_account_cannot_refer_itself(database: Arc<Database>) {
         ("somebody@example.com", Some(me)),
     ] {
         let newcomer = sign_up_from(store, email, &code, signed_in_as).await;
-        assert!(
-            store
-                .billing()
-                .referral_of(newcomer)
-                .await
-                .unwrap()
-                .is_none(),
-            "{email}"
-        );
+        assert!(store.billing().referral_of(newcomer).await.unwrap().is_none(), "{email}");
     }
     // A sign-up from another account's session still counts as referred.
     let other = sign_up_from(store, "other@example.com", &code, Some(world.account)).await;
@@ -280,26 +203,13 @@ async fn a_closed_referrer_gains_no_referrals_and_no_commissions(database: Arc<D
     let (mut world, referrer) = referred(&database).await;
     let code = code(&world.store, referrer).await;
     deliver(&mut world, 0, 3, NOW).await;
-    world
-        .store
-        .ledger()
-        .close_account(referrer, NOW + 1)
-        .await
-        .unwrap();
+    world.store.ledger().close_account(referrer, NOW + 1).await.unwrap();
     // The node has not seen the change yet.
     deliver(&mut world, 10, 3, NOW + 2).await;
     deliver(&mut world, 20, 3, NOW + 3).await;
     assert_eq!(pending(&world.store, referrer).await, 3 * SHARE);
     let late = sign_up(&world.store, "late@example.com", &code).await;
-    assert!(
-        world
-            .store
-            .billing()
-            .referral_of(late)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(world.store.billing().referral_of(late).await.unwrap().is_none());
     world.assert_sound_at(NOW + DAY_MS).await;
 }
 
@@ -323,12 +233,7 @@ async fn each_account_has_a_person_and_its_own_referral_code(database: Arc<Datab
     assert_eq!(rows.len(), persons.len() + 1);
     let stored: HashMap<String, String> = rows
         .iter()
-        .map(|row| {
-            (
-                row.try_get_by_index(0).unwrap(),
-                row.try_get_by_index(1).unwrap(),
-            )
-        })
+        .map(|row| (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap()))
         .collect();
     for (email, person) in persons {
         assert_eq!(stored[email], person, "{email}");
@@ -345,12 +250,7 @@ async fn a_tenth_accrues_for_every_paying_bucket(database: Arc<Database>) {
     world.cache.invalidate_wallet(world.account);
     deliver(&mut world, 0, 4, NOW).await;
     assert_eq!(pending(&world.store, referrer).await, 4 * SHARE);
-    let entries = world
-        .store
-        .billing()
-        .commission_entries(referrer, 10)
-        .await
-        .unwrap();
+    let entries = world.store.billing().commission_entries(referrer, 10).await.unwrap();
     assert_eq!(entries.len(), 4);
     let friend = Some("friend@example.com");
     assert!(entries.iter().all(|entry| entry.email.as_deref() == friend
@@ -391,15 +291,11 @@ async fn a_repeated_settlement_accrues_once(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let debits = [otp(world.account, 1), otp(world.account, 2)];
     let outcomes = world.debit(&debits).await;
-    let ends = [
-        delivered(&debits[0], paid(&outcomes[0])),
-        delivered(&debits[0], paid(&outcomes[0])),
-    ];
+    let ends =
+        [delivered(&debits[0], paid(&outcomes[0])), delivered(&debits[0], paid(&outcomes[0]))];
     assert_eq!(world.settle(&ends).await, [true, false]);
-    let again = [
-        delivered(&debits[0], paid(&outcomes[0])),
-        delivered(&debits[1], paid(&outcomes[1])),
-    ];
+    let again =
+        [delivered(&debits[0], paid(&outcomes[0])), delivered(&debits[1], paid(&outcomes[1]))];
     assert_eq!(world.settle(&again).await, [false, true]);
     assert_eq!(pending(&world.store, referrer).await, 2 * SHARE);
     world.assert_sound_at(NOW + DAY_MS).await;
@@ -425,17 +321,9 @@ async fn a_revocation_reverses_pending_commissions(database: Arc<Database>) {
     let referral = store.billing().referral_of(friend).await.unwrap().unwrap();
     assert!(referral.revoked && referral.ended_for.as_deref() == Some("bots"));
     assert_eq!(referral.accrued, Micros::new(3 * SHARE));
-    let unknown = store
-        .billing()
-        .revoke_referral(BY, referrer, "x", NOW)
-        .await
-        .unwrap();
+    let unknown = store.billing().revoke_referral(BY, referrer, "x", NOW).await.unwrap();
     assert_eq!(unknown, None);
-    let actions = store
-        .operations()
-        .operator_actions(Some(friend), None, 10)
-        .await
-        .unwrap();
+    let actions = store.operations().operator_actions(Some(friend), None, 10).await.unwrap();
     assert_eq!(actions.len(), 1);
     assert_eq!(actions[0].action, "revoke_referral");
     assert_eq!(actions[0].detail.as_deref(), Some("bots"));
@@ -446,12 +334,7 @@ async fn a_revocation_between_batches_is_noticed(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let friend = world.account;
     deliver(&mut world, 0, 2, NOW).await;
-    world
-        .store
-        .billing()
-        .revoke_referral(BY, friend, "abuse", NOW + 1)
-        .await
-        .unwrap();
+    world.store.billing().revoke_referral(BY, friend, "abuse", NOW + 1).await.unwrap();
     for round in 1..4 {
         deliver(&mut world, round * 10, 2, NOW + 2).await;
     }
@@ -467,37 +350,19 @@ async fn a_month_is_paid_once(database: Arc<Database>) {
     let first = run(&world.store, MAY).await;
     assert_eq!((first.made.len(), first.waiting.len()), (1, 0));
     assert_eq!(run(&world.store, MAY).await, PayoutRun::default());
-    let payouts = world
-        .store
-        .billing()
-        .payouts(Some(referrer), None, 10)
-        .await
-        .unwrap();
+    let payouts = world.store.billing().payouts(Some(referrer), None, 10).await.unwrap();
     assert_eq!(payouts.len(), 1);
     assert_eq!(payouts[0].amount, Micros::new(5 * SHARE));
     assert_eq!(payouts[0].wallet_address, "970436 0123456789 NGUYEN VAN A");
     let earnings = world.store.billing().earnings(referrer).await.unwrap();
     assert_eq!(earnings.pending, Micros::ZERO);
-    assert_eq!(
-        (earnings.paid, earnings.accrued),
-        (payouts[0].amount, payouts[0].amount)
-    );
+    assert_eq!((earnings.paid, earnings.accrued), (payouts[0].amount, payouts[0].amount));
     // Paid commissions are not reversed.
-    let revoked = world
-        .store
-        .billing()
-        .revoke_referral(BY, world.account, "late", NOW)
-        .await;
+    let revoked = world.store.billing().revoke_referral(BY, world.account, "late", NOW).await;
     assert_eq!(revoked.unwrap(), Some(Micros::ZERO));
     let id = payouts[0].id;
-    let sent = async || {
-        world
-            .store
-            .billing()
-            .mark_payout_sent(BY, id, "FT1", NOW + 9)
-            .await
-            .unwrap()
-    };
+    let sent =
+        async || world.store.billing().mark_payout_sent(BY, id, "FT1", NOW + 9).await.unwrap();
     assert!(sent().await);
     assert!(!sent().await);
     world.assert_sound_at(NOW + DAY_MS).await;
@@ -521,11 +386,7 @@ async fn concurrent_payout_runs_pay_a_month_once(database: Arc<Database>) {
     let earnings = store.billing().earnings(referrer).await.unwrap();
     assert_eq!(earnings.accrued, Micros::new(12 * SHARE));
     assert_eq!(earnings.pending.get() + earnings.paid.get(), 12 * SHARE);
-    let payouts = store
-        .billing()
-        .payouts(Some(referrer), None, 10)
-        .await
-        .unwrap();
+    let payouts = store.billing().payouts(Some(referrer), None, 10).await.unwrap();
     assert_eq!(payouts.len(), made);
     world.assert_sound_at(NOW + DAY_MS).await;
 }
@@ -537,12 +398,7 @@ async fn commissions_of_a_later_month_wait_for_its_payout(database: Arc<Database
     deliver(&mut world, 10, 3, NOW + 20 * DAY_MS).await;
     let amount = async |month: &str| {
         let made = run(&world.store, month).await.made;
-        let payouts = world
-            .store
-            .billing()
-            .payouts(Some(referrer), None, 10)
-            .await
-            .unwrap();
+        let payouts = world.store.billing().payouts(Some(referrer), None, 10).await.unwrap();
         let made: Vec<i64> = payouts
             .iter()
             .filter(|payout| made.contains(&payout.id))
@@ -564,21 +420,9 @@ async fn a_payout_waits_for_a_wallet(database: Arc<Database>) {
     assert_eq!(run(&world.store, MAY).await.waiting, due);
     nominate(&world.store, referrer).await;
     let store = world.store.clone();
-    assert!(
-        store
-            .operations()
-            .suspend_account(BY, referrer, "a look", NOW)
-            .await
-            .unwrap()
-    );
+    assert!(store.operations().suspend_account(BY, referrer, "a look", NOW).await.unwrap());
     assert_eq!(run(&store, MAY).await.waiting, due);
-    assert!(
-        store
-            .operations()
-            .resume_account(BY, referrer, NOW)
-            .await
-            .unwrap()
-    );
+    assert!(store.operations().resume_account(BY, referrer, NOW).await.unwrap());
     assert_eq!(run(&store, MAY).await.made.len(), 1);
     world.assert_sound_at(NOW + DAY_MS).await;
 }
@@ -586,38 +430,17 @@ async fn a_payout_waits_for_a_wallet(database: Arc<Database>) {
 async fn a_payout_into_the_referrers_own_wallet_is_cash(database: Arc<Database>) {
     let (mut world, referrer) = referred(&database).await;
     let own = PayoutWallet::Balance;
-    world
-        .store
-        .billing()
-        .set_payout_wallet(referrer, Some(&own), NOW)
-        .await
-        .unwrap();
+    world.store.billing().set_payout_wallet(referrer, Some(&own), NOW).await.unwrap();
     deliver(&mut world, 0, 2, NOW).await;
     assert_eq!(run(&world.store, MAY).await.made.len(), 1);
-    let held = world
-        .store
-        .ledger()
-        .wallet(referrer)
-        .await
-        .unwrap()
-        .unwrap();
+    let held = world.store.ledger().wallet(referrer).await.unwrap().unwrap();
     assert_eq!(held.balance, Micros::new(2 * SHARE));
-    let payouts = world
-        .store
-        .billing()
-        .payouts(Some(referrer), None, 1)
-        .await
-        .unwrap();
+    let payouts = world.store.billing().payouts(Some(referrer), None, 1).await.unwrap();
     assert_eq!(payouts[0].sent_reference.as_deref(), Some("payout-2026-05"));
     world.assert_sound_at(NOW + DAY_MS).await;
     // A closed wallet receives nothing: the payout waits for another wallet.
     deliver(&mut world, 10, 2, NOW).await;
-    world
-        .store
-        .ledger()
-        .close_account(referrer, NOW + 1)
-        .await
-        .unwrap();
+    world.store.ledger().close_account(referrer, NOW + 1).await.unwrap();
     assert_eq!(run(&world.store, "2026-06").await.waiting.len(), 1);
     world.assert_sound_at(NOW + DAY_MS).await;
 }
@@ -635,20 +458,12 @@ async fn the_audit_reports_a_broken_commission(database: Arc<Database>) {
         connection.execute_unprepared(sql).await.unwrap();
     };
     do_it("UPDATE referrals SET pending_micros = pending_micros + 1").await;
-    assert_eq!(
-        broken().await,
-        [
-            "pending_commissions_equal_their_entries",
-            "commissions_balance"
-        ]
-    );
+    assert_eq!(broken().await, ["pending_commissions_equal_their_entries", "commissions_balance"]);
     do_it("UPDATE referrals SET pending_micros = pending_micros - 1").await;
     assert!(broken().await.is_empty());
     do_it("UPDATE deliveries SET cost_micros = cost_micros + 10 WHERE id = (SELECT id FROM deliveries LIMIT 1)")
         .await;
     assert!(broken().await.contains(&"commissions_are_a_tenth"));
-    let refused = connection
-        .execute_unprepared("DELETE FROM commission_entries")
-        .await;
+    let refused = connection.execute_unprepared("DELETE FROM commission_entries").await;
     assert!(refused.is_err());
 }

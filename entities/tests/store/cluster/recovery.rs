@@ -44,18 +44,11 @@ async fn a_restarted_node_refunds_and_announces_unfinished_deliveries(database: 
     let debits: Vec<Debit> = (0..600).map(|n| otp(world.account, n)).collect();
     let outcomes = world.debit(&debits).await;
     // Settled without an event, before the cache knew of the endpoint.
-    let finished = Settlement {
-        completed_at_ms: NOW + 1,
-        ..delivered(&debits[5], paid(&outcomes[5]))
-    };
+    let finished =
+        Settlement { completed_at_ms: NOW + 1, ..delivered(&debits[5], paid(&outcomes[5])) };
     assert_eq!(world.settle(&[finished]).await, [true]);
 
-    world.node = world
-        .store
-        .cluster()
-        .start_node(NodeStart::exclusive("n1", NOW))
-        .await
-        .unwrap();
+    world.node = world.store.cluster().start_node(NodeStart::exclusive("n1", NOW)).await.unwrap();
     world.cache = WalletCache::new();
     assert_eq!(settle_all(&mut world, &HashSet::new()).await, 599);
     assert_eq!(settle_all(&mut world, &HashSet::new()).await, 0);
@@ -63,26 +56,14 @@ async fn a_restarted_node_refunds_and_announces_unfinished_deliveries(database: 
     assert_eq!(spent, Some(Micros::new(COST)));
     assert_eq!(world.held().await.free, before.free);
     assert_eq!(world.store.webhooks().backlog().await.unwrap(), 599);
-    let delivery = world
-        .store
-        .deliveries()
-        .get(world.account, debits[0].delivery_id)
-        .await;
+    let delivery = world.store.deliveries().get(world.account, debits[0].delivery_id).await;
     let delivery = delivery.unwrap().unwrap();
     assert_eq!(delivery.status, Status::Failed);
     assert_eq!(delivery.error_code.as_deref(), Some("interrupted"));
-    let attempts = world
-        .store
-        .webhooks()
-        .delivery_attempts(delivery.id)
-        .await
-        .unwrap();
+    let attempts = world.store.webhooks().delivery_attempts(delivery.id).await.unwrap();
     let body = &attempts[0].body;
     assert!(body.contains(r#""phone":"+84980000000""#), "{body}");
-    assert!(
-        body.contains(r#""cost":0.022,"error_code":"interrupted""#),
-        "{body}"
-    );
+    assert!(body.contains(r#""cost":0.022,"error_code":"interrupted""#), "{body}");
     assert_eq!(attempts[0].event_type, "otp.failed");
     world.assert_sound().await;
 }
@@ -91,25 +72,12 @@ async fn the_reaper_ignores_live_deliveries_whatever_their_time(database: Arc<Da
     let mut world = World::with_balance(&database, 10 * COST).await;
     let (lost, live) = (otp(world.account, 1), otp(world.account, 2));
     // Accepted before the clock was set back by an hour.
-    let ahead = Debit {
-        created_at_ms: NOW + 3_600_000,
-        ..otp(world.account, 3)
-    };
-    world
-        .debit(&[lost.clone(), live.clone(), ahead.clone()])
-        .await;
+    let ahead = Debit { created_at_ms: NOW + 3_600_000, ..otp(world.account, 3) };
+    world.debit(&[lost.clone(), live.clone(), ahead.clone()]).await;
     let calls = HashSet::from([live.delivery_id]);
     assert_eq!(settle_all(&mut world, &calls).await, 2);
-    for (debit, status) in [
-        (lost, Status::Failed),
-        (live, Status::Sent),
-        (ahead, Status::Failed),
-    ] {
-        let delivery = world
-            .store
-            .deliveries()
-            .get(world.account, debit.delivery_id)
-            .await;
+    for (debit, status) in [(lost, Status::Failed), (live, Status::Sent), (ahead, Status::Failed)] {
+        let delivery = world.store.deliveries().get(world.account, debit.delivery_id).await;
         assert_eq!(delivery.unwrap().unwrap().status, status);
     }
     world.assert_sound().await;
@@ -143,12 +111,7 @@ async fn another_nodes_deliveries_are_not_touched(database: Arc<Database>) {
     let mut two = one.beside(&database, "n2").await;
     let debit = otp(one.account, 1);
     let parts = paid(&one.debit(std::slice::from_ref(&debit)).await[0]);
-    two.node = two
-        .store
-        .cluster()
-        .start_node(NodeStart::exclusive("n2", NOW))
-        .await
-        .unwrap();
+    two.node = two.store.cluster().start_node(NodeStart::exclusive("n2", NOW)).await.unwrap();
     assert_eq!(settle_all(&mut two, &HashSet::new()).await, 0);
     assert_eq!(two.settle(&[delivered(&debit, parts)]).await, [false]);
     assert_eq!(one.settle(&[delivered(&debit, parts)]).await, [true]);

@@ -14,9 +14,7 @@ async fn refusal(url: &str) -> StoreError {
 async fn the_folder_of_a_sqlite_file_is_created() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a/b/nexo.db");
-    let store = Store::connect(&format!("sqlite://{}", file.display()), 1)
-        .await
-        .unwrap();
+    let store = Store::connect(&format!("sqlite://{}", file.display()), 1).await.unwrap();
     assert!(file.is_file());
     store.ping().await.unwrap();
     store.close().await.unwrap();
@@ -28,10 +26,7 @@ async fn a_folder_that_cannot_be_created_is_named() {
     fs::write(folder.path().join("file"), "").unwrap();
     let url = format!("sqlite://{}/file/nexo.db", folder.path().display());
     let error = refusal(&url).await;
-    assert!(
-        matches!(error, StoreError::CannotCreateDirectory { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, StoreError::CannotCreateDirectory { .. }), "{error:?}");
     assert!(error.to_string().ends_with("/file"), "{error}");
 }
 
@@ -39,16 +34,9 @@ async fn a_folder_that_cannot_be_created_is_named() {
 async fn a_file_that_is_not_a_database_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nexo.db");
-    fs::write(
-        &file,
-        "this is a letter, and a long one, to somebody".repeat(100),
-    )
-    .unwrap();
+    fs::write(&file, "this is a letter, and a long one, to somebody".repeat(100)).unwrap();
     let error = refusal(&format!("sqlite://{}", file.display())).await;
-    assert!(
-        matches!(error, StoreError::NotADatabase { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, StoreError::NotADatabase { .. }), "{error:?}");
     let directory = folder.path().join("directory.db");
     fs::create_dir(&directory).unwrap();
     let error = refusal(&format!("sqlite://{}", directory.display())).await;
@@ -60,10 +48,7 @@ async fn a_url_of_another_scheme_is_refused() {
     for url in ["", "nexo.db", "mysql://localhost/nexo", "postgres:/nexo"] {
         assert!(matches!(refusal(url).await, StoreError::BadUrl), "{url}");
     }
-    assert!(matches!(
-        refusal("sqlite::memory:").await,
-        StoreError::InMemory
-    ));
+    assert!(matches!(refusal("sqlite::memory:").await, StoreError::InMemory));
 }
 
 #[tokio::test]

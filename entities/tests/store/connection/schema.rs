@@ -41,14 +41,9 @@ async fn migrations_run_up_and_down_and_report_their_state(database: Arc<Databas
     world.debit(&[otp(world.account, 1)]).await;
     nexo_migration::down(store.connection(), 1).await.unwrap();
     let missing = store.check_migrations(&names).await.unwrap_err();
-    assert!(matches!(
-        missing,
-        StoreError::MigrationsMissing { missing: 1 }
-    ));
+    assert!(matches!(missing, StoreError::MigrationsMissing { missing: 1 }));
     let rest = u32::try_from(names.len()).unwrap();
-    nexo_migration::down(store.connection(), rest)
-        .await
-        .unwrap();
+    nexo_migration::down(store.connection(), rest).await.unwrap();
     nexo_migration::up(store.connection()).await.unwrap();
     store.check_migrations(&names).await.unwrap();
     assert!(store.accounts().all().await.unwrap().is_empty());
@@ -56,15 +51,11 @@ async fn migrations_run_up_and_down_and_report_their_state(database: Arc<Databas
 
 async fn two_nodes_may_migrate_at_once(database: Arc<Database>) {
     let (one, two) = (database.open().await, database.open().await);
-    let (first, second) = tokio::join!(
-        nexo_migration::up(one.connection()),
-        nexo_migration::up(two.connection())
-    );
+    let (first, second) =
+        tokio::join!(nexo_migration::up(one.connection()), nexo_migration::up(two.connection()));
     first.unwrap();
     second.unwrap();
-    one.check_migrations(&nexo_migration::names())
-        .await
-        .unwrap();
+    one.check_migrations(&nexo_migration::names()).await.unwrap();
 }
 
 async fn a_database_with_an_unknown_migration_is_left_unchanged(database: Arc<Database>) {

@@ -26,23 +26,12 @@ async fn ended(world: &mut World, number: u32, at_ms: i64) {
 }
 
 async fn sum_up(world: &World, now_ms: i64) {
-    while world
-        .store
-        .deliveries()
-        .update_daily_stats(now_ms)
-        .await
-        .unwrap()
-    {}
+    while world.store.deliveries().update_daily_stats(now_ms).await.unwrap() {}
 }
 
 /// The number of delivered and of failed OTPs of a day.
 async fn day(world: &World, day: i64, now_ms: i64) -> (u64, u64) {
-    let figures = world
-        .store
-        .deliveries()
-        .account_stats(world.account, day, now_ms)
-        .await
-        .unwrap();
+    let figures = world.store.deliveries().account_stats(world.account, day, now_ms).await.unwrap();
     let of_day = figures.days.iter().filter(|figure| figure.day == day);
     of_day.fold((0, 0), |(delivered, failed), figure| {
         (delivered + figure.delivered, failed + figure.failed)
@@ -78,20 +67,10 @@ async fn days_are_summed_once_and_only_up_to_a_call_in_progress(database: Arc<Da
     }
     assert_eq!(day(&world, first, now).await, (8, 4));
     assert_eq!(day(&world, first + 1, now).await, (6, 2));
-    let figures = world
-        .store
-        .deliveries()
-        .account_stats(world.account, first, now)
-        .await
-        .unwrap();
+    let figures = world.store.deliveries().account_stats(world.account, first, now).await.unwrap();
     assert_eq!(figures.median_answer_seconds(), Some(4));
     let other = account(&world.store, "eve@example.com").await;
-    let figures = world
-        .store
-        .deliveries()
-        .account_stats(other, first, now)
-        .await
-        .unwrap();
+    let figures = world.store.deliveries().account_stats(other, first, now).await.unwrap();
     assert_eq!(figures.days, []);
 }
 
@@ -147,10 +126,7 @@ async fn deliveries_that_repeat_a_time_are_counted_and_found(database: Arc<Datab
         build(&world, now_ms).await;
         for number in [0, 11, 12, 17] {
             let phone = phone(number);
-            let filter = DeliveryFilter {
-                phone: Some(phone),
-                ..DeliveryFilter::default()
-            };
+            let filter = DeliveryFilter { phone: Some(phone), ..DeliveryFilter::default() };
             let page = world.store.deliveries();
             let page = page.page(world.account, &filter, None, 10).await.unwrap();
             assert_eq!(page.deliveries.len(), 1, "{phone} after {passed_ms} ms");

@@ -29,12 +29,7 @@ on_both!(
 /// A debit accepted `at` ms after [`NOW`].
 fn otp_at(account: AccountId, number: u32, at: i64) -> Debit {
     let debit = otp(account, number);
-    Debit {
-        created_at_ms: NOW + at,
-        window_from_ms: NOW + at,
-        window_until_ms: NOW + at,
-        ..debit
-    }
+    Debit { created_at_ms: NOW + at, window_from_ms: NOW + at, window_until_ms: NOW + at, ..debit }
 }
 
 async fn walk(
@@ -46,11 +41,7 @@ async fn walk(
     let mut all = Vec::new();
     let mut after: Option<DeliveryCursor> = None;
     loop {
-        let page = store
-            .deliveries()
-            .page(account, filter, after, limit)
-            .await
-            .unwrap();
+        let page = store.deliveries().page(account, filter, after, limit).await.unwrap();
         assert!(page.deliveries.len() <= limit as usize);
         // Only the last page is not full.
         assert!(page.next.is_none() || page.deliveries.len() == limit as usize);
@@ -65,9 +56,7 @@ async fn walk(
 async fn pages_cover_the_list_while_new_deliveries_arrive(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     // Several deliveries share a millisecond, so that a page ends among them.
-    let old: Vec<Debit> = (0..50)
-        .map(|n| otp_at(world.account, n, i64::from(n / 7)))
-        .collect();
+    let old: Vec<Debit> = (0..50).map(|n| otp_at(world.account, n, i64::from(n / 7))).collect();
     world.debit(&old).await;
     let mut seen = Vec::new();
     let mut after = None;
@@ -84,16 +73,12 @@ async fn pages_cover_the_list_while_new_deliveries_arrive(database: Arc<Database
         if after.is_none() {
             break;
         }
-        let new: Vec<Debit> = (0..3)
-            .map(|n| otp_at(world.account, number + n, 1_000 + i64::from(number)))
-            .collect();
+        let new: Vec<Debit> =
+            (0..3).map(|n| otp_at(world.account, number + n, 1_000 + i64::from(number))).collect();
         number += 3;
         world.debit(&new).await;
     }
-    let mut expected: Vec<_> = old
-        .iter()
-        .map(|d| (-d.created_at_ms, d.delivery_id))
-        .collect();
+    let mut expected: Vec<_> = old.iter().map(|d| (-d.created_at_ms, d.delivery_id)).collect();
     expected.sort();
     let expected: Vec<_> = expected.into_iter().map(|(_, id)| id).collect();
     assert_eq!(seen, expected);
@@ -145,10 +130,8 @@ async fn a_page_holds_exactly_the_deliveries_that_match_its_filter(database: Arc
     assert_eq!(all.len(), 60);
     let runtime = tokio::runtime::Handle::current();
     let checked = tokio::task::spawn_blocking(move || {
-        let mut runner = TestRunner::new(Config {
-            failure_persistence: None,
-            ..Config::with_cases(64)
-        });
+        let mut runner =
+            TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(64) });
         runner.run(&(filter(), 1..9u32), |(filter, limit)| {
             let found = walk(&world.store, world.account, &filter, limit);
             let expected: Vec<_> = all.iter().filter(|d| passes(&filter, d)).collect();
@@ -169,10 +152,7 @@ async fn an_account_sees_only_its_own_deliveries(database: Arc<Database>) {
     let own = walk(&world.store, other, &DeliveryFilter::default(), 2).await;
     let ids: Vec<_> = own.iter().map(|d| d.id).collect();
     assert_eq!(ids, [debits[1].delivery_id]);
-    let theirs = DeliveryFilter {
-        phone: Some(phone(1)),
-        ..Default::default()
-    };
+    let theirs = DeliveryFilter { phone: Some(phone(1)), ..Default::default() };
     assert!(walk(&world.store, other, &theirs, 2).await.is_empty());
     // A cursor into another account's list only marks a position in the reader's own list.
     let page = world
@@ -225,10 +205,7 @@ async fn lists_stay_the_same_once_filters_are_built(database: Arc<Database>) {
     }
     let none = DeliveryFilter::default();
     let viettel = Carrier::named("viettel");
-    let of = |number| DeliveryFilter {
-        phone: Some(phone(number)),
-        ..none
-    };
+    let of = |number| DeliveryFilter { phone: Some(phone(number)), ..none };
     let filters = [
         of(0),
         of(1),
@@ -236,66 +213,26 @@ async fn lists_stay_the_same_once_filters_are_built(database: Arc<Database>) {
         of(45),
         of(500),
         of(777),
-        DeliveryFilter {
-            carrier: viettel,
-            ..none
-        },
-        DeliveryFilter {
-            carrier: Carrier::named("gmobile"),
-            ..none
-        },
-        DeliveryFilter {
-            status: Some(Status::Failed),
-            carrier: viettel,
-            ..none
-        },
-        DeliveryFilter {
-            status: Some(Status::Delivered),
-            ..of(0)
-        },
-        DeliveryFilter {
-            status: Some(Status::Sent),
-            ..of(0)
-        },
-        DeliveryFilter {
-            from_ms: Some(NOW + 1),
-            ..of(0)
-        },
-        DeliveryFilter {
-            to_ms: Some(NOW + 7_000),
-            carrier: viettel,
-            ..none
-        },
-        DeliveryFilter {
-            from_ms: Some(NOW + 9),
-            to_ms: Some(NOW + 9),
-            ..of(0)
-        },
+        DeliveryFilter { carrier: viettel, ..none },
+        DeliveryFilter { carrier: Carrier::named("gmobile"), ..none },
+        DeliveryFilter { status: Some(Status::Failed), carrier: viettel, ..none },
+        DeliveryFilter { status: Some(Status::Delivered), ..of(0) },
+        DeliveryFilter { status: Some(Status::Sent), ..of(0) },
+        DeliveryFilter { from_ms: Some(NOW + 1), ..of(0) },
+        DeliveryFilter { to_ms: Some(NOW + 7_000), carrier: viettel, ..none },
+        DeliveryFilter { from_ms: Some(NOW + 9), to_ms: Some(NOW + 9), ..of(0) },
     ];
     let before = lists(&world.store, mine, &filters).await;
-    assert_eq!(
-        before.iter().map(Vec::len).take(6).collect::<Vec<_>>(),
-        [2, 1, 1, 1, 0, 0]
-    );
+    assert_eq!(before.iter().map(Vec::len).take(6).collect::<Vec<_>>(), [2, 1, 1, 1, 0, 0]);
     // First a part of the deliveries has filters, then all but the last few.
     for at_ms in [NOW + 70_000, NOW + 1_000_000] {
-        while world
-            .store
-            .deliveries()
-            .build_filter_of(7, at_ms)
-            .await
-            .unwrap()
-        {}
+        while world.store.deliveries().build_filter_of(7, at_ms).await.unwrap() {}
         assert_eq!(lists(&world.store, mine, &filters).await, before);
     }
     // Masking also clears the phones in the filters, which would otherwise reveal them.
     let filled = "SELECT COUNT(*) FROM delivery_filters WHERE length(phones) > 0";
     assert!(count(&world.store, filled).await > 20);
-    let masked = world
-        .store
-        .deliveries()
-        .mask_phones(None, NOW + 1_000_000, 1_000)
-        .await;
+    let masked = world.store.deliveries().mask_phones(None, NOW + 1_000_000, 1_000).await;
     assert_eq!(masked.unwrap().deliveries, 2 * numbers.len() as u64);
     assert_eq!(count(&world.store, filled).await, 0);
     let after = lists(&world.store, mine, &filters).await;
@@ -319,33 +256,15 @@ async fn a_filter_omits_phones_masked_while_it_was_built(database: Arc<Database>
     for (masked, filled_after) in [(5, 0), (5, 0), (3, 1), (0, 2)] {
         let mask = async || {
             if masked > 0 {
-                let done = store
-                    .deliveries()
-                    .mask_phones(None, later, masked)
-                    .await
-                    .unwrap();
+                let done = store.deliveries().mask_phones(None, later, masked).await.unwrap();
                 assert_eq!(done.deliveries, u64::from(masked));
             }
         };
-        assert!(
-            store
-                .deliveries()
-                .build_filter_while(5, later, mask)
-                .await
-                .unwrap()
-        );
+        assert!(store.deliveries().build_filter_while(5, later, mask).await.unwrap());
         assert_eq!(count(store, filled).await, filled_after);
     }
     // Masking the remaining phones clears the remaining filters.
-    assert_eq!(
-        store
-            .deliveries()
-            .mask_phones(None, later, 99)
-            .await
-            .unwrap()
-            .deliveries,
-        7
-    );
+    assert_eq!(store.deliveries().mask_phones(None, later, 99).await.unwrap().deliveries, 7);
     assert_eq!(count(store, filled).await, 0);
 }
 

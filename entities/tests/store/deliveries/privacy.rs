@@ -14,10 +14,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use crate::database::Database;
 use crate::world::{COST, NOW, World, delivered, endpoint, otp, paid, phone};
 
-on_both!(
-    old_phones_are_masked_in_every_table,
-    interrupted_masking_is_continued,
-);
+on_both!(old_phones_are_masked_in_every_table, interrupted_masking_is_continued,);
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -46,11 +43,7 @@ fn ended(debit: &Debit, settlement: Settlement) -> Settlement {
         created_at_ms: debit.created_at_ms,
         completed_at_ms: debit.created_at_ms + 20_000,
     };
-    Settlement {
-        completed_at_ms: debit.created_at_ms + 20_000,
-        event: Some(event),
-        ..settlement
-    }
+    Settlement { completed_at_ms: debit.created_at_ms + 20_000, event: Some(event), ..settlement }
 }
 
 /// The text of every column that may contain a phone number.
@@ -92,16 +85,9 @@ async fn old_phones_are_masked_in_every_table(database: Arc<Database>) {
         ends.push(ended(debit, delivered(debit, paid(&outcomes[place]))));
     }
     world.settle(&ends).await;
-    let limits = ClaimLimits {
-        attempts: 10,
-        per_endpoint: 10,
-    };
+    let limits = ClaimLimits { attempts: 10, per_endpoint: 10 };
     let node = world.node.clone();
-    let claimed = world
-        .store
-        .webhooks()
-        .claim(&node, &HashMap::new(), limits, NOW)
-        .await;
+    let claimed = world.store.webhooks().claim(&node, &HashMap::new(), limits, NOW).await;
     // The receivers' responses contain the number in different formats.
     let answered: Vec<FinishedAttempt> = claimed
         .unwrap()
@@ -120,12 +106,7 @@ async fn old_phones_are_masked_in_every_table(database: Arc<Database>) {
     world.store.webhooks().finish(&answered).await.unwrap();
 
     let before_ms = NOW - 30 * DAY_MS;
-    let masked = world
-        .store
-        .deliveries()
-        .mask_phones(None, before_ms, 100)
-        .await
-        .unwrap();
+    let masked = world.store.deliveries().mask_phones(None, before_ms, 100).await.unwrap();
     assert_eq!((masked.deliveries, masked.next), (2, None));
     let stored = texts(&world).await;
     for number in [1_234_567, 7_654_321] {
@@ -138,41 +119,20 @@ async fn old_phones_are_masked_in_every_table(database: Arc<Database>) {
     assert!(stored.contains("\"phone\":\"+8498***4567\""), "{stored}");
     assert!(stored.contains("no such customer: 098***4567"), "{stored}");
 
-    let read = world
-        .store
-        .deliveries()
-        .get(world.account, debits[0].delivery_id);
+    let read = world.store.deliveries().get(world.account, debits[0].delivery_id);
     let read = read.await.unwrap().unwrap();
     assert_eq!(read.phone.to_string(), "+8498***4567");
     assert_eq!(read.phone.whole(), None);
     for (number, found) in [(1_234_567, 0), (2_222_222, 1)] {
-        let filter = DeliveryFilter {
-            phone: Some(phone(number)),
-            ..DeliveryFilter::default()
-        };
-        let page = world
-            .store
-            .deliveries()
-            .page(world.account, &filter, None, 9);
+        let filter = DeliveryFilter { phone: Some(phone(number)), ..DeliveryFilter::default() };
+        let page = world.store.deliveries().page(world.account, &filter, None, 9);
         assert_eq!(page.await.unwrap().deliveries.len(), found, "{number}");
     }
-    let again = world
-        .store
-        .deliveries()
-        .mask_phones(None, before_ms, 100)
-        .await
-        .unwrap();
+    let again = world.store.deliveries().mask_phones(None, before_ms, 100).await.unwrap();
     assert_eq!((again.deliveries, again.next), (0, None));
     // The unfinished delivery is masked once it ends.
-    world
-        .settle(&[ended(&debits[2], delivered(&debits[2], paid(&outcomes[2])))])
-        .await;
-    let rest = world
-        .store
-        .deliveries()
-        .mask_phones(None, before_ms, 100)
-        .await
-        .unwrap();
+    world.settle(&[ended(&debits[2], delivered(&debits[2], paid(&outcomes[2])))]).await;
+    let rest = world.store.deliveries().mask_phones(None, before_ms, 100).await.unwrap();
     assert_eq!(rest.deliveries, 1);
 }
 
@@ -186,23 +146,14 @@ async fn interrupted_masking_is_continued(database: Arc<Database>) {
         .map(|(debit, outcome)| ended(debit, delivered(debit, paid(outcome))))
         .collect();
     world.settle(&ends).await;
-    let first = world
-        .store
-        .deliveries()
-        .mask_phones(None, NOW, 10)
-        .await
-        .unwrap();
+    let first = world.store.deliveries().mask_phones(None, NOW, 10).await.unwrap();
     assert_eq!(first.deliveries, 10);
     // Another process does not know how far the first one got.
     let other = database.open().await;
     let mut after = None;
     let mut masked = 0;
     loop {
-        let batch = other
-            .deliveries()
-            .mask_phones(after, NOW, 10)
-            .await
-            .unwrap();
+        let batch = other.deliveries().mask_phones(after, NOW, 10).await.unwrap();
         masked += batch.deliveries;
         after = batch.next;
         if after.is_none() {

@@ -20,10 +20,7 @@ async fn count(world: &World, table: &str) -> i64 {
     let connection = world.store.connection();
     let backend = connection.get_database_backend();
     let sql = format!("SELECT COUNT(*) FROM {table}");
-    let row = connection
-        .query_one_raw(Statement::from_string(backend, sql))
-        .await
-        .unwrap();
+    let row = connection.query_one_raw(Statement::from_string(backend, sql)).await.unwrap();
     row.unwrap().try_get_by_index(0).unwrap()
 }
 
@@ -33,11 +30,7 @@ async fn old_test_records_are_deleted_and_everything_else_stays(database: Arc<Da
     let age = |number: u32, days: i64, test: bool| {
         let debit = otp_at(world.account, number, NOW - days * DAY_MS);
         let cost = if test { Micros::ZERO } else { debit.cost };
-        Debit {
-            test,
-            cost,
-            ..debit
-        }
+        Debit { test, cost, ..debit }
     };
     let debits = [
         age(1, 9, true),
@@ -88,9 +81,7 @@ async fn old_test_records_are_deleted_and_everything_else_stays(database: Arc<Da
     assert_eq!(count(&world, "webhook_attempts").await, 3);
     assert_eq!(world.held().await.total(), Micros::new(9 * COST));
     let checks = world.store.ledger().audit(NOW + 30_000).await.unwrap();
-    let broken: Vec<_> = checks
-        .iter()
-        .filter(|check| !check.ok && check.name != "no_delivery_is_overdue")
-        .collect();
+    let broken: Vec<_> =
+        checks.iter().filter(|check| !check.ok && check.name != "no_delivery_is_overdue").collect();
     assert!(broken.is_empty(), "{broken:?}");
 }

@@ -23,11 +23,7 @@ on_both!(
 );
 
 fn held(free: i64, bonus: i64, balance: i64) -> Buckets {
-    Buckets {
-        free: Micros::new(free),
-        bonus: Micros::new(bonus),
-        balance: Micros::new(balance),
-    }
+    Buckets { free: Micros::new(free), bonus: Micros::new(bonus), balance: Micros::new(balance) }
 }
 
 /// The ledger, oldest first: kind, bucket, amount, reference.
@@ -50,12 +46,7 @@ async fn closing_pays_the_cash_out_and_forfeits_the_rest(database: Arc<Database>
     credit(&world.store, world.account, Bucket::Bonus, 7).await;
     let debit = otp(world.account, 1);
     world.debit(std::slice::from_ref(&debit)).await;
-    let closing = world
-        .store
-        .ledger()
-        .close_account(world.account, NOW)
-        .await
-        .unwrap();
+    let closing = world.store.ledger().close_account(world.account, NOW).await.unwrap();
     let closing = closing.unwrap();
     assert!(closing.new);
     assert_eq!(closing.taken, held(0, 0, 9 * COST + 12));
@@ -65,12 +56,7 @@ async fn closing_pays_the_cash_out_and_forfeits_the_rest(database: Arc<Database>
     let last = entries(&world).await.pop().unwrap();
     assert_eq!(
         last,
-        (
-            EntryKind::Payout,
-            Bucket::Balance,
-            -(9 * COST + 12),
-            Some("closing-1".to_owned())
-        )
+        (EntryKind::Payout, Bucket::Balance, -(9 * COST + 12), Some("closing-1".to_owned()))
     );
     world.assert_sound().await;
 }
@@ -81,51 +67,24 @@ async fn a_refund_after_the_closing_is_paid_out_by_the_next(database: Arc<Databa
     let debits = [otp(world.account, 1), otp(world.account, 2)];
     let outcomes = world.debit(&debits).await;
     let close = async |world: &World| {
-        let closing = world
-            .store
-            .ledger()
-            .close_account(world.account, NOW)
-            .await
-            .unwrap();
+        let closing = world.store.ledger().close_account(world.account, NOW).await.unwrap();
         closing.unwrap()
     };
     let first = close(&world).await;
-    assert_eq!(
-        (first.under_way, first.taken.balance.get()),
-        (2, 8 * COST + COST / 2)
-    );
+    assert_eq!((first.under_way, first.taken.balance.get()), (2, 8 * COST + COST / 2));
     // The debit took half of its price from the bonus bucket, and the refund returns it there.
-    world
-        .settle(&[refunded(&debits[0], paid(&outcomes[0]))])
-        .await;
+    world.settle(&[refunded(&debits[0], paid(&outcomes[0]))]).await;
     assert_eq!(world.held().await, held(0, COST / 2, COST / 2));
     world.assert_sound().await;
-    assert_eq!(
-        world.debit(&[otp(world.account, 3)]).await,
-        [DebitOutcome::AccountClosed]
-    );
+    assert_eq!(world.debit(&[otp(world.account, 3)]).await, [DebitOutcome::AccountClosed]);
     let second = close(&world).await;
     assert!(!second.new);
     assert_eq!(second.taken, held(0, COST / 2, COST / 2));
-    assert_eq!(
-        (second.reference.as_deref(), second.under_way),
-        (Some("closing-2"), 1)
-    );
-    world
-        .settle(&[delivered(&debits[1], paid(&outcomes[1]))])
-        .await;
+    assert_eq!((second.reference.as_deref(), second.under_way), (Some("closing-2"), 1));
+    world.settle(&[delivered(&debits[1], paid(&outcomes[1]))]).await;
     let third = close(&world).await;
-    assert_eq!(
-        (third.taken, third.reference, third.under_way),
-        (Buckets::default(), None, 0)
-    );
-    let kinds: Vec<_> = entries(&world)
-        .await
-        .iter()
-        .map(|e| e.0)
-        .rev()
-        .take(5)
-        .collect();
+    assert_eq!((third.taken, third.reference, third.under_way), (Buckets::default(), None, 0));
+    let kinds: Vec<_> = entries(&world).await.iter().map(|e| e.0).rev().take(5).collect();
     assert_eq!(
         kinds,
         [
@@ -177,12 +136,7 @@ async fn a_closed_wallet_is_exact_with_debits_in_flight(database: Arc<Database>)
     let ((), first) = tokio::join!(traffic, closing);
     assert!(first.new && first.taken.balance.get() > 0);
     world.assert_sound().await;
-    let second = command
-        .ledger()
-        .close_account(account, NOW)
-        .await
-        .unwrap()
-        .unwrap();
+    let second = command.ledger().close_account(account, NOW).await.unwrap().unwrap();
     assert_eq!(world.held().await, Buckets::default());
     world.assert_sound().await;
     let sum = |kind: EntryKind, entries: &[(EntryKind, Bucket, i64, Option<String>)]| {
@@ -226,12 +180,7 @@ async fn a_correction_applies_once_and_never_overdraws(database: Arc<Database>) 
     let again = store.ledger().correct_wallet(take).await.unwrap();
     assert_eq!((again.new, again.buckets), (false, held(0, 0, 6 * COST)));
     for (correction, conflict) in [
-        (
-            more,
-            Conflict::BucketShort {
-                held: Micros::new(6 * COST),
-            },
-        ),
+        (more, Conflict::BucketShort { held: Micros::new(6 * COST) }),
         (nothing, Conflict::CorrectionZero),
     ] {
         match store.ledger().correct_wallet(correction).await.unwrap_err() {
@@ -245,11 +194,8 @@ async fn a_correction_applies_once_and_never_overdraws(database: Arc<Database>) 
     assert!(
         matches!(outcomes[0], DebitOutcome::Posted { after, .. } if after == held(0, 0, 6 * COST))
     );
-    let page = store
-        .ledger()
-        .entries(world.account, &LedgerFilter::default(), None, 3)
-        .await
-        .unwrap();
+    let page =
+        store.ledger().entries(world.account, &LedgerFilter::default(), None, 3).await.unwrap();
     assert_eq!(page.entries[2].note.as_deref(), Some("credited twice"));
     assert_eq!(page.entries[2].reference.as_deref(), Some("fix-1"));
     world.assert_sound().await;
@@ -261,10 +207,7 @@ const REFUNDED_UNLESS_NEVER: [bool; 3] = [true, false, true];
 const REFUNDED_IF_UNDELIVERED: [bool; 3] = [false, false, true];
 
 fn rejected(code: u16, after_ringing: bool) -> Ending {
-    Ending::Call(CallEnd::Rejected {
-        code,
-        after_ringing,
-    })
+    Ending::Call(CallEnd::Rejected { code, after_ringing })
 }
 
 /// The contract's table of final states, checked row by row in the ledger.
@@ -279,114 +222,24 @@ async fn each_refund_policy_covers_every_outcome(database: Arc<Database>) {
             "hangup",
             REFUNDED_IF_UNDELIVERED,
         ),
-        (
-            rejected(486, true),
-            Some("busy"),
-            "busy",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(600, false),
-            Some("busy"),
-            "busy",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(603, true),
-            Some("declined"),
-            "declined",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(403, false),
-            Some("declined"),
-            "declined",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(433, false),
-            Some("declined"),
-            "declined",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(607, true),
-            Some("declined"),
-            "declined",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            Ending::Call(CallEnd::NoAnswer),
-            Some("no_answer"),
-            "no_answer",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(487, true),
-            Some("no_answer"),
-            "no_answer",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(408, true),
-            Some("no_answer"),
-            "no_answer",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(480, true),
-            Some("no_answer"),
-            "no_answer",
-            REFUNDED_IF_UNDELIVERED,
-        ),
-        (
-            rejected(480, false),
-            Some("unreachable"),
-            "unreachable",
-            REFUNDED_UNLESS_NEVER,
-        ),
-        (
-            rejected(410, true),
-            Some("unreachable"),
-            "unreachable",
-            REFUNDED_UNLESS_NEVER,
-        ),
-        (
-            rejected(404, false),
-            Some("invalid_number"),
-            "invalid_number",
-            REFUNDED_UNLESS_NEVER,
-        ),
-        (
-            rejected(484, false),
-            Some("invalid_number"),
-            "invalid_number",
-            REFUNDED_UNLESS_NEVER,
-        ),
-        (
-            rejected(604, true),
-            Some("invalid_number"),
-            "invalid_number",
-            REFUNDED_UNLESS_NEVER,
-        ),
-        (
-            rejected(503, true),
-            Some("carrier_error"),
-            "503",
-            REFUNDED_UNLESS_NEVER,
-        ),
-        (
-            rejected(400, false),
-            Some("carrier_error"),
-            "400",
-            REFUNDED_UNLESS_NEVER,
-        ),
-        (
-            rejected(606, true),
-            Some("carrier_error"),
-            "606",
-            REFUNDED_UNLESS_NEVER,
-        ),
+        (rejected(486, true), Some("busy"), "busy", REFUNDED_IF_UNDELIVERED),
+        (rejected(600, false), Some("busy"), "busy", REFUNDED_IF_UNDELIVERED),
+        (rejected(603, true), Some("declined"), "declined", REFUNDED_IF_UNDELIVERED),
+        (rejected(403, false), Some("declined"), "declined", REFUNDED_IF_UNDELIVERED),
+        (rejected(433, false), Some("declined"), "declined", REFUNDED_IF_UNDELIVERED),
+        (rejected(607, true), Some("declined"), "declined", REFUNDED_IF_UNDELIVERED),
+        (Ending::Call(CallEnd::NoAnswer), Some("no_answer"), "no_answer", REFUNDED_IF_UNDELIVERED),
+        (rejected(487, true), Some("no_answer"), "no_answer", REFUNDED_IF_UNDELIVERED),
+        (rejected(408, true), Some("no_answer"), "no_answer", REFUNDED_IF_UNDELIVERED),
+        (rejected(480, true), Some("no_answer"), "no_answer", REFUNDED_IF_UNDELIVERED),
+        (rejected(480, false), Some("unreachable"), "unreachable", REFUNDED_UNLESS_NEVER),
+        (rejected(410, true), Some("unreachable"), "unreachable", REFUNDED_UNLESS_NEVER),
+        (rejected(404, false), Some("invalid_number"), "invalid_number", REFUNDED_UNLESS_NEVER),
+        (rejected(484, false), Some("invalid_number"), "invalid_number", REFUNDED_UNLESS_NEVER),
+        (rejected(604, true), Some("invalid_number"), "invalid_number", REFUNDED_UNLESS_NEVER),
+        (rejected(503, true), Some("carrier_error"), "503", REFUNDED_UNLESS_NEVER),
+        (rejected(400, false), Some("carrier_error"), "400", REFUNDED_UNLESS_NEVER),
+        (rejected(606, true), Some("carrier_error"), "606", REFUNDED_UNLESS_NEVER),
         (
             Ending::Call(CallEnd::MediaLost),
             Some("carrier_error"),
@@ -405,18 +258,9 @@ async fn each_refund_policy_covers_every_outcome(database: Arc<Database>) {
             "interrupted",
             REFUNDED_UNLESS_NEVER,
         ),
-        (
-            Ending::Interrupted,
-            Some("interrupted"),
-            "interrupted",
-            REFUNDED_UNLESS_NEVER,
-        ),
+        (Ending::Interrupted, Some("interrupted"), "interrupted", REFUNDED_UNLESS_NEVER),
     ];
-    let policies = [
-        RefundPolicy::Carrier,
-        RefundPolicy::Never,
-        RefundPolicy::Undelivered,
-    ];
+    let policies = [RefundPolicy::Carrier, RefundPolicy::Never, RefundPolicy::Undelivered];
     let mut number = 0;
     for (ending, error_code, carrier_status, refunds) in rows {
         for (policy, refund) in policies.into_iter().zip(refunds) {
@@ -439,19 +283,14 @@ async fn each_refund_policy_covers_every_outcome(database: Arc<Database>) {
                 refund: end.refund,
                 ..delivered(&debit, paid(&outcome))
             };
-            world
-                .settle(&[settlement.clone(), settlement.clone()])
-                .await;
+            world.settle(&[settlement.clone(), settlement.clone()]).await;
             world.settle(&[settlement]).await;
             let after = match refund {
                 true => before,
                 false => before.debit(Micros::new(COST)).unwrap().0,
             };
             assert_eq!(world.held().await, after, "{what}");
-            let kept = world
-                .store
-                .deliveries()
-                .get(world.account, debit.delivery_id);
+            let kept = world.store.deliveries().get(world.account, debit.delivery_id);
             assert_eq!(kept.await.unwrap().unwrap().status, status, "{what}");
         }
     }

@@ -27,27 +27,18 @@ on_both!(
 
 async fn broken(world: &World, at_ms: i64) -> Vec<&'static str> {
     let checks = world.store.ledger().audit(at_ms).await.unwrap();
-    checks
-        .iter()
-        .filter(|check| !check.ok)
-        .map(|check| check.name)
-        .collect()
+    checks.iter().filter(|check| !check.ok).map(|check| check.name).collect()
 }
 
 async fn a_sound_ledger_passes_with_its_figures(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     let debits = [otp(world.account, 1), otp(world.account, 2)];
     let outcomes = world.debit(&debits).await;
-    world
-        .settle(&[refunded(&debits[0], paid(&outcomes[0]))])
-        .await;
+    world.settle(&[refunded(&debits[0], paid(&outcomes[0]))]).await;
     assert_eq!(broken(&world, NOW).await, Vec::<&str>::new());
     let checks = world.store.ledger().audit(NOW).await.unwrap();
     let totals = &checks.last().unwrap().detail;
-    assert_eq!(
-        totals,
-        "came in 0.220, went out 0.000, spent 0.022, held 0.198 USD in 4 entries"
-    );
+    assert_eq!(totals, "came in 0.220, went out 0.000, spent 0.022, held 0.198 USD in 4 entries");
 }
 
 async fn each_broken_invariant_is_reported(database: Arc<Database>) {
@@ -56,25 +47,14 @@ async fn each_broken_invariant_is_reported(database: Arc<Database>) {
     world.debit(std::slice::from_ref(&debit)).await;
     let tamper = |sql: &'static str| world.store.connection().execute_unprepared(sql);
 
-    tamper("UPDATE wallets SET balance_micros = balance_micros + 1")
-        .await
-        .unwrap();
+    tamper("UPDATE wallets SET balance_micros = balance_micros + 1").await.unwrap();
     let wrong = ["wallets_equal_their_entries", "totals_balance"];
     assert_eq!(broken(&world, NOW).await, wrong);
-    tamper("UPDATE wallets SET balance_micros = balance_micros - 1")
-        .await
-        .unwrap();
+    tamper("UPDATE wallets SET balance_micros = balance_micros - 1").await.unwrap();
 
-    tamper("UPDATE deliveries SET cost_micros = cost_micros + 1")
-        .await
-        .unwrap();
-    assert_eq!(
-        broken(&world, NOW).await,
-        ["every_delivery_is_paid_exactly"]
-    );
-    tamper("UPDATE deliveries SET cost_micros = cost_micros - 1")
-        .await
-        .unwrap();
+    tamper("UPDATE deliveries SET cost_micros = cost_micros + 1").await.unwrap();
+    assert_eq!(broken(&world, NOW).await, ["every_delivery_is_paid_exactly"]);
+    tamper("UPDATE deliveries SET cost_micros = cost_micros - 1").await.unwrap();
 
     // A partial refund of a delivery that did not fail.
     let refund = "INSERT INTO ledger_entries (account_id, posting_id, delivery_id, kind, bucket, \
@@ -88,9 +68,7 @@ async fn each_broken_invariant_is_reported(database: Arc<Database>) {
         "totals_balance",
     ];
     assert_eq!(broken(&world, NOW).await, wrong);
-    tamper("UPDATE wallets SET balance_micros = balance_micros + 1")
-        .await
-        .unwrap();
+    tamper("UPDATE wallets SET balance_micros = balance_micros + 1").await.unwrap();
 
     tamper("DELETE FROM deliveries").await.unwrap();
     tamper("DELETE FROM wallets").await.unwrap();
@@ -104,10 +82,7 @@ async fn a_delivery_without_an_end_is_overdue(database: Arc<Database>) {
     let mut world = World::with_balance(&database, COST).await;
     world.debit(&[otp(world.account, 1)]).await;
     assert_eq!(broken(&world, NOW + 120_000).await, Vec::<&str>::new());
-    assert_eq!(
-        broken(&world, NOW + 120_001).await,
-        ["no_delivery_is_overdue"]
-    );
+    assert_eq!(broken(&world, NOW + 120_001).await, ["no_delivery_is_overdue"]);
 }
 
 async fn a_second_refund_is_reported(database: Arc<Database>) {
@@ -147,12 +122,7 @@ async fn a_correction_reference_used_twice_is_reported(database: Arc<Database>) 
         note: None,
         at_ms: NOW,
     };
-    world
-        .store
-        .ledger()
-        .correct_wallet(correction)
-        .await
-        .unwrap();
+    world.store.ledger().correct_wallet(correction).await.unwrap();
     world.assert_sound().await;
     let again = "INSERT INTO ledger_entries (account_id, posting_id, kind, bucket, amount_micros, \
                  reference, created_at_ms) SELECT account_id, posting_id, kind, 'bonus', \
@@ -177,22 +147,14 @@ fn announced(settlement: Settlement, at: i64) -> Settlement {
         created_at_ms: NOW,
         completed_at_ms: NOW + at,
     };
-    Settlement {
-        completed_at_ms: NOW + at,
-        event: Some(event),
-        ..settlement
-    }
+    Settlement { completed_at_ms: NOW + at, event: Some(event), ..settlement }
 }
 
 async fn a_missing_webhook_is_reported(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 10 * COST).await;
     endpoint(&world.store, world.account, "https://example.com/a").await;
     endpoint(&world.store, world.account, "https://example.com/b").await;
-    let debits = [
-        otp(world.account, 1),
-        otp(world.account, 2),
-        otp(world.account, 3),
-    ];
+    let debits = [otp(world.account, 1), otp(world.account, 2), otp(world.account, 3)];
     let outcomes = world.debit(&debits).await;
     let unrouted = Settlement {
         error_code: Some("no_route"),
@@ -220,29 +182,19 @@ async fn a_delivery_that_ends_during_a_pause_needs_no_webhook(database: Arc<Data
     let outcomes = world.debit(&debits).await;
     let change = async |world: &World, change, at: i64| {
         let changed =
-            world
-                .store
-                .webhooks()
-                .change_endpoint(world.account, endpoint, change, NOW + at);
+            world.store.webhooks().change_endpoint(world.account, endpoint, change, NOW + at);
         assert!(changed.await.unwrap());
     };
     change(&world, EndpointChange::Pause, 100_000).await;
     world.cache.invalidate_endpoints(world.account);
-    world
-        .settle(&[announced(
-            delivered(&debits[0], paid(&outcomes[0])),
-            150_000,
-        )])
-        .await;
+    world.settle(&[announced(delivered(&debits[0], paid(&outcomes[0])), 150_000)]).await;
     world.assert_sound().await;
     change(&world, EndpointChange::Resume, 200_000).await;
     world.cache.invalidate_endpoints(world.account);
     world.assert_sound().await;
     // A delivery that ends after the pause needs a webhook.
-    let unannounced = Settlement {
-        completed_at_ms: NOW + 300_000,
-        ..delivered(&debits[1], paid(&outcomes[1]))
-    };
+    let unannounced =
+        Settlement { completed_at_ms: NOW + 300_000, ..delivered(&debits[1], paid(&outcomes[1])) };
     world.settle(&[unannounced]).await;
     assert_eq!(broken(&world, NOW).await, ["every_end_is_told"]);
     change(&world, EndpointChange::Remove, 310_000).await;
@@ -257,9 +209,7 @@ async fn the_audit_reads_one_snapshot_while_the_wallet_changes(database: Arc<Dat
         for n in 0..40 {
             let debits = [otp(account, 2 * n), otp(account, 2 * n + 1)];
             let outcomes = world.debit(&debits).await;
-            world
-                .settle(&[refunded(&debits[0], paid(&outcomes[0]))])
-                .await;
+            world.settle(&[refunded(&debits[0], paid(&outcomes[0]))]).await;
             credit(&world.store, account, Bucket::Bonus, 3).await;
         }
     };

@@ -48,11 +48,7 @@ struct Side {
 impl Side {
     async fn new(database: Database) -> Side {
         let world = World::with_balance(&database, 0).await;
-        Side {
-            database,
-            world,
-            sent: Vec::new(),
-        }
+        Side { database, world, sent: Vec::new() }
     }
 
     /// Executes a step and returns the debits' outcomes.
@@ -67,20 +63,12 @@ impl Side {
                     reference: &now_ms.to_string(),
                     at_ms: now_ms,
                 };
-                self.world
-                    .store
-                    .ledger()
-                    .credit_wallet(credit)
-                    .await
-                    .unwrap();
+                self.world.store.ledger().credit_wallet(credit).await.unwrap();
             }
             Step::Crash => {
                 let transaction = self.world.store.connection().begin().await.unwrap();
                 let corrupt_wallet = "UPDATE wallets SET version = version + 7, balance_micros = 1";
-                transaction
-                    .execute_unprepared(corrupt_wallet)
-                    .await
-                    .unwrap();
+                transaction.execute_unprepared(corrupt_wallet).await.unwrap();
                 let raise_costs = "UPDATE deliveries SET cost_micros = cost_micros + 1";
                 transaction.execute_unprepared(raise_costs).await.unwrap();
                 drop(transaction);
@@ -94,13 +82,8 @@ impl Side {
     async fn batch(&mut self, debits: &[Debit], ends: &[bool]) -> Vec<DebitOutcome> {
         // Each side has its own account.
         let account_id = self.world.account;
-        let debits: Vec<Debit> = debits
-            .iter()
-            .map(|debit| Debit {
-                account_id,
-                ..debit.clone()
-            })
-            .collect();
+        let debits: Vec<Debit> =
+            debits.iter().map(|debit| Debit { account_id, ..debit.clone() }).collect();
         let ended = self.sent.drain(..ends.len().min(self.sent.len()));
         let settlements: Vec<Settlement> = ended
             .zip(ends)
@@ -113,8 +96,7 @@ impl Side {
         assert!(committed.settled.iter().all(|settled| *settled));
         let both = debits.into_iter().zip(committed.debits.clone());
         let posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
-        self.sent
-            .extend(both.filter(|(_, outcome)| posted(outcome)));
+        self.sent.extend(both.filter(|(_, outcome)| posted(outcome)));
         committed.debits
     }
 
@@ -147,16 +129,11 @@ async fn the_same_steps_give_the_same_ledger_on_both_databases() {
         return;
     };
     let server = postgres;
-    let sides = [
-        Side::new(Database::sqlite()).await,
-        Side::new(server.share()).await,
-    ];
+    let sides = [Side::new(Database::sqlite()).await, Side::new(server.share()).await];
     let runtime = tokio::runtime::Handle::current();
     let checked = tokio::task::spawn_blocking(move || {
-        let mut runner = TestRunner::new(Config {
-            failure_persistence: None,
-            ..Config::with_cases(CASES)
-        });
+        let mut runner =
+            TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(CASES) });
         let sides = std::cell::RefCell::new((sides, 0u32));
         runner.run(&prop::collection::vec(step(), 1..14), |steps| {
             let (sides, case) = &mut *sides.borrow_mut();

@@ -24,10 +24,7 @@ on_both!(
 );
 
 fn posted(outcomes: &[DebitOutcome]) -> usize {
-    outcomes
-        .iter()
-        .filter(|outcome| matches!(outcome, DebitOutcome::Posted { .. }))
-        .count()
+    outcomes.iter().filter(|outcome| matches!(outcome, DebitOutcome::Posted { .. })).count()
 }
 
 async fn two_hundred_debits_with_funds_for_ten_are_ten_deliveries(database: Arc<Database>) {
@@ -59,10 +56,7 @@ async fn a_debit_without_cached_funds_notices_a_commands_credit(database: Arc<Da
     let mut world = World::with_balance(&database, COST).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
     let total = Micros::ZERO;
-    assert_eq!(
-        world.debit(&[otp(world.account, 2)]).await,
-        [DebitOutcome::FundsShort { total }]
-    );
+    assert_eq!(world.debit(&[otp(world.account, 2)]).await, [DebitOutcome::FundsShort { total }]);
     let command = database.open().await;
     credit(&command, world.account, Bucket::Bonus, COST).await;
     paid(&world.debit(&[otp(world.account, 3)]).await[0]);
@@ -76,10 +70,7 @@ async fn a_debit_is_decided_again_after_a_command_changed_the_wallet(database: A
     credit(&command, world.account, Bucket::Free, 2_000).await;
     // The cache still holds cash for nine OTPs and no free credit.
     let parts = paid(&world.debit(&[otp(world.account, 2)]).await[0]);
-    assert_eq!(
-        (parts.free, parts.balance),
-        (Micros::new(2_000), Micros::new(COST - 2_000))
-    );
+    assert_eq!((parts.free, parts.balance), (Micros::new(2_000), Micros::new(COST - 2_000)));
     world.assert_sound().await;
 }
 
@@ -166,14 +157,10 @@ async fn an_interrupted_commit_leaves_wallet_and_cache_consistent(database: Arc<
     let mut world = World::with_balance(&database, 1_000 * COST).await;
     let mut cut_off = 0;
     for round in 0..60 {
-        let debits: Vec<Debit> = (round * 3..round * 3 + 3)
-            .map(|n| otp(world.account, n))
-            .collect();
+        let debits: Vec<Debit> =
+            (round * 3..round * 3 + 3).map(|n| otp(world.account, n)).collect();
         let time = Duration::from_micros(u64::from(round) * 40);
-        let commit = world
-            .store
-            .ledger()
-            .commit(&mut world.cache, &world.node, &debits, &[]);
+        let commit = world.store.ledger().commit(&mut world.cache, &world.node, &debits, &[]);
         if tokio::time::timeout(time, commit).await.is_err() {
             cut_off += 1;
         }

@@ -31,19 +31,13 @@ async fn walk(
     let mut all = Vec::new();
     let mut after = None;
     loop {
-        let page = store
-            .ledger()
-            .entries(account, filter, after, limit)
-            .await
-            .unwrap();
+        let page = store.ledger().entries(account, filter, after, limit).await.unwrap();
         assert!(page.next.is_none() || page.entries.len() == limit as usize);
         // The page is the same for any limit on the entries read. The first page may have changed in the
         // meantime.
         for max_walked in [0, 3].into_iter().filter(|_| after.is_some()) {
             let place = (after, limit);
-            let other = store
-                .ledger()
-                .entries_walking(max_walked, account, filter, place);
+            let other = store.ledger().entries_walking(max_walked, account, filter, place);
             assert_eq!(other.await.unwrap(), page);
         }
         all.extend(page.entries);
@@ -104,10 +98,8 @@ async fn every_entry_agrees_with_the_wallet(database: Arc<Database>) {
     let world = World::with_balance(&database, 0).await;
     let runtime = tokio::runtime::Handle::current();
     let checked = tokio::task::spawn_blocking(move || {
-        let mut runner = TestRunner::new(Config {
-            failure_persistence: None,
-            ..Config::with_cases(16)
-        });
+        let mut runner =
+            TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(16) });
         let world = std::cell::RefCell::new((world, 0u32));
         let history = prop::collection::vec(step(), 1..14);
         let cases = (history, prop::collection::vec(filter(), 4), 1..7u32);
@@ -170,13 +162,7 @@ async fn check(
             .await
             .unwrap();
         let held = world.held().await;
-        assert_eq!(
-            latest
-                .entries
-                .first()
-                .map_or(Buckets::default(), |e| e.after),
-            held
-        );
+        assert_eq!(latest.entries.first().map_or(Buckets::default(), |e| e.after), held);
     }
     let all = walk(&world.store, world.account, &LedgerFilter::default(), limit).await;
     assert_adds_up(&all, world.held().await);
@@ -192,19 +178,12 @@ async fn pages_agree_while_the_wallet_changes(database: Arc<Database>) {
     let debits: Vec<Debit> = (0..20).map(|n| otp(world.account, n)).collect();
     world.debit(&debits).await;
     let before = walk(&world.store, world.account, &LedgerFilter::default(), 100).await;
-    let only_debits = LedgerFilter {
-        kind: Some(EntryKind::Debit),
-        ..LedgerFilter::default()
-    };
+    let only_debits = LedgerFilter { kind: Some(EntryKind::Debit), ..LedgerFilter::default() };
     let mut seen = Vec::new();
     let mut after = None;
     for number in 100.. {
-        let page = world
-            .store
-            .ledger()
-            .entries(world.account, &only_debits, after, 3)
-            .await
-            .unwrap();
+        let page =
+            world.store.ledger().entries(world.account, &only_debits, after, 3).await.unwrap();
         seen.extend(page.entries);
         after = page.next;
         if after.is_none() {
@@ -213,11 +192,8 @@ async fn pages_agree_while_the_wallet_changes(database: Arc<Database>) {
         world.debit(&[otp(world.account, number)]).await;
         credit(&world.store, world.account, Bucket::Bonus, 7).await;
     }
-    let debits: Vec<_> = before
-        .iter()
-        .filter(|entry| entry.kind == EntryKind::Debit)
-        .cloned()
-        .collect();
+    let debits: Vec<_> =
+        before.iter().filter(|entry| entry.kind == EntryKind::Debit).cloned().collect();
     assert_eq!(seen, debits);
 }
 
@@ -234,8 +210,7 @@ async fn two_nodes_write_one_sequence(database: Arc<Database>) {
         for n in 0..30 {
             let debits = [otp(account, 2 * n), otp(account, 2 * n + 1)];
             let outcomes = one.debit(&debits).await;
-            one.settle(&[refunded(&debits[0], paid(&outcomes[0]))])
-                .await;
+            one.settle(&[refunded(&debits[0], paid(&outcomes[0]))]).await;
         }
     };
     let spending_too = async {
@@ -287,11 +262,7 @@ async fn an_account_without_entries_has_an_empty_ledger(database: Arc<Database>)
         .entries(world.account, &LedgerFilter::default(), None, 1)
         .await
         .unwrap();
-    let beyond = world
-        .store
-        .ledger()
-        .entries(other, &LedgerFilter::default(), page.next, 5)
-        .await
-        .unwrap();
+    let beyond =
+        world.store.ledger().entries(other, &LedgerFilter::default(), page.next, 5).await.unwrap();
     assert!(page.next.is_some() && beyond.entries.is_empty());
 }

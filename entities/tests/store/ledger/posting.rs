@@ -30,83 +30,36 @@ on_both!(
 );
 
 fn cash(balance: i64) -> Buckets {
-    Buckets {
-        balance: Micros::new(balance),
-        ..Buckets::default()
-    }
+    Buckets { balance: Micros::new(balance), ..Buckets::default() }
 }
 
 async fn a_posted_debit_is_a_delivery_an_entry_and_a_window(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100_000).await;
     let debit = otp(world.account, 1);
     let outcome = world.debit(std::slice::from_ref(&debit)).await;
-    let parts = Parts {
-        balance: Micros::new(COST),
-        ..Parts::default()
-    };
+    let parts = Parts { balance: Micros::new(COST), ..Parts::default() };
     let after = cash(78_000);
     assert_eq!(outcome, [DebitOutcome::Posted { parts, after }]);
     assert_eq!(world.held().await, after);
 
-    let delivery = world
-        .store
-        .deliveries()
-        .get(world.account, debit.delivery_id)
-        .await;
+    let delivery = world.store.deliveries().get(world.account, debit.delivery_id).await;
     let delivery = delivery.unwrap().unwrap();
     assert_eq!(delivery.status, Status::Sent);
-    assert_eq!(
-        (delivery.phone.whole().unwrap(), delivery.carrier),
-        (debit.phone, debit.carrier)
-    );
+    assert_eq!((delivery.phone.whole().unwrap(), delivery.carrier), (debit.phone, debit.carrier));
     assert_eq!(delivery.cost, debit.cost);
-    assert_eq!(
-        (delivery.completed_at_ms, delivery.carrier_status),
-        (None, None)
-    );
+    assert_eq!((delivery.completed_at_ms, delivery.carrier_status), (None, None));
     let foreign = AccountId(Uuid::from_u128(1));
-    let hidden = world
-        .store
-        .deliveries()
-        .get(foreign, debit.delivery_id)
-        .await;
+    let hidden = world.store.deliveries().get(foreign, debit.delivery_id).await;
     assert_eq!(hidden.unwrap(), None);
 
     let open = world.store.phone_windows().held_windows(NOW).await.unwrap();
     assert_eq!(open.len(), 1);
-    assert_eq!(
-        (open[0].phone, open[0].until_ms),
-        (debit.phone, NOW + 30_000)
-    );
-    assert_eq!(
-        (open[0].delivery_id, open[0].carrier),
-        (debit.delivery_id, debit.carrier)
-    );
-    assert_eq!(
-        world
-            .store
-            .phone_windows()
-            .held_windows(NOW + 30_000)
-            .await
-            .unwrap(),
-        []
-    );
-    assert_eq!(
-        world
-            .store
-            .phone_windows()
-            .delete_ended(NOW + 29_999)
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!((open[0].phone, open[0].until_ms), (debit.phone, NOW + 30_000));
+    assert_eq!((open[0].delivery_id, open[0].carrier), (debit.delivery_id, debit.carrier));
+    assert_eq!(world.store.phone_windows().held_windows(NOW + 30_000).await.unwrap(), []);
+    assert_eq!(world.store.phone_windows().delete_ended(NOW + 29_999).await.unwrap(), 0);
     let in_a_table = u64::from(!world.store.is_sqlite());
-    let dropped = world
-        .store
-        .phone_windows()
-        .delete_ended(NOW + 30_000)
-        .await
-        .unwrap();
+    let dropped = world.store.phone_windows().delete_ended(NOW + 30_000).await.unwrap();
     assert_eq!(dropped, in_a_table);
     world.assert_sound().await;
 }
@@ -122,35 +75,17 @@ async fn a_debit_without_funds_in_a_batch_fails_alone(database: Arc<Database>) {
     assert_eq!(outcomes[2], DebitOutcome::FundsShort { total });
     paid(&outcomes[3]);
     assert_eq!(world.held().await.total(), Micros::ZERO);
-    let none = world
-        .store
-        .deliveries()
-        .get(world.account, debits[2].delivery_id)
-        .await;
+    let none = world.store.deliveries().get(world.account, debits[2].delivery_id).await;
     assert_eq!(none.unwrap(), None);
     // The phone of the refused debit was not claimed.
-    assert_eq!(
-        world
-            .store
-            .phone_windows()
-            .held_windows(NOW)
-            .await
-            .unwrap()
-            .len(),
-        3
-    );
+    assert_eq!(world.store.phone_windows().held_windows(NOW).await.unwrap().len(), 3);
     world.assert_sound().await;
 }
 
 async fn a_debit_for_a_closed_account_is_refused_with_a_warm_cache(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100_000).await;
     paid(&world.debit(&[otp(world.account, 1)]).await[0]);
-    let closing = world
-        .store
-        .ledger()
-        .close_account(world.account, NOW)
-        .await
-        .unwrap();
+    let closing = world.store.ledger().close_account(world.account, NOW).await.unwrap();
     assert!(closing.unwrap().new);
     let outcomes = world.debit(&[otp(world.account, 2)]).await;
     assert_eq!(outcomes, [DebitOutcome::AccountClosed]);
@@ -173,13 +108,7 @@ async fn a_batch_larger_than_any_statement_is_posted_completely(database: Arc<Da
         .zip(&outcomes[..1_000])
         .map(|(debit, outcome)| refunded(debit, paid(outcome)))
         .collect();
-    assert!(
-        world
-            .settle(&settlements)
-            .await
-            .iter()
-            .all(|settled| *settled)
-    );
+    assert!(world.settle(&settlements).await.iter().all(|settled| *settled));
     assert_eq!(world.held().await, cash(1_000 * COST));
     world.assert_sound().await;
 }
@@ -215,19 +144,10 @@ async fn a_test_key_has_its_own_windows_and_writes_no_entries(database: Arc<Data
     let outcomes = world.debit(&[test.clone(), otp(world.account, 1)]).await;
     assert_eq!(paid(&outcomes[0]), Parts::default());
     assert_eq!(paid(&outcomes[1]).total(), Micros::new(COST));
-    let again = Debit {
-        delivery_id: otp(world.account, 1).delivery_id,
-        ..test.clone()
-    };
+    let again = Debit { delivery_id: otp(world.account, 1).delivery_id, ..test.clone() };
     let until_ms = NOW + 30_000;
-    assert_eq!(
-        world.debit(&[again]).await,
-        [DebitOutcome::WindowHeld { until_ms }]
-    );
-    assert_eq!(
-        world.settle(&[refunded(&test, Parts::default())]).await,
-        [true]
-    );
+    assert_eq!(world.debit(&[again]).await, [DebitOutcome::WindowHeld { until_ms }]);
+    assert_eq!(world.settle(&[refunded(&test, Parts::default())]).await, [true]);
     assert_eq!(world.held().await.total(), Micros::ZERO);
     world.assert_sound().await;
 }
@@ -236,32 +156,20 @@ async fn a_settlement_is_written_once(database: Arc<Database>) {
     let mut world = World::with_balance(&database, COST).await;
     let debit = otp(world.account, 1);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
-    let failed = Settlement {
-        attempts: vec![call(1), call(2)],
-        ..refunded(&debit, parts)
-    };
+    let failed = Settlement { attempts: vec![call(1), call(2)], ..refunded(&debit, parts) };
     let late = delivered(&debit, parts);
     let batch = [failed.clone(), failed.clone(), late.clone()];
     assert_eq!(world.settle(&batch).await, [true, false, false]);
     assert_eq!(world.settle(&[late, failed.clone()]).await, [false, false]);
     assert_eq!(world.held().await, cash(COST));
 
-    let delivery = world
-        .store
-        .deliveries()
-        .get(world.account, debit.delivery_id)
-        .await;
+    let delivery = world.store.deliveries().get(world.account, debit.delivery_id).await;
     let delivery = delivery.unwrap().unwrap();
     assert_eq!(delivery.status, Status::Failed);
     assert_eq!(delivery.error_code.as_deref(), Some("carrier_error"));
     assert_eq!(delivery.carrier_status.as_deref(), Some("503"));
     assert_eq!(delivery.completed_at_ms, Some(NOW + 25_000));
-    let calls = world
-        .store
-        .deliveries()
-        .call_attempts(debit.delivery_id)
-        .await
-        .unwrap();
+    let calls = world.store.deliveries().call_attempts(debit.delivery_id).await.unwrap();
     assert_eq!(calls, failed.attempts);
     world.assert_sound().await;
 }
@@ -270,12 +178,8 @@ async fn a_settlement_of_an_earlier_epoch_is_not_written(database: Arc<Database>
     let mut world = World::with_balance(&database, COST).await;
     let debit = otp(world.account, 1);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
-    let next_life = world
-        .store
-        .cluster()
-        .start_node(NodeStart::exclusive("n1", NOW))
-        .await
-        .unwrap();
+    let next_life =
+        world.store.cluster().start_node(NodeStart::exclusive("n1", NOW)).await.unwrap();
     assert_eq!(next_life.epoch, world.node.epoch + 1);
     assert_eq!(world.settle(&[delivered(&debit, parts)]).await, [false]);
     world.node = next_life;
@@ -290,10 +194,7 @@ async fn a_refund_goes_back_to_the_buckets_it_came_from(database: Arc<Database>)
     let debit = otp(world.account, 1);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
     assert_eq!(
-        parts
-            .taken()
-            .map(|(_, part)| part.get())
-            .collect::<Vec<_>>(),
+        parts.taken().map(|(_, part)| part.get()).collect::<Vec<_>>(),
         [10_000, 5_000, 7_000]
     );
     assert_eq!(world.held().await, cash(93_000));
@@ -307,25 +208,18 @@ async fn a_released_window_lets_the_next_otp_in(database: Arc<Database>) {
     let mut world = World::with_balance(&database, 100_000).await;
     let debit = otp(world.account, 1);
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
-    let rejected = Settlement {
-        error_code: Some(NO_ROUTE),
-        release_window: true,
-        ..refunded(&debit, parts)
-    };
+    let rejected =
+        Settlement { error_code: Some(NO_ROUTE), release_window: true, ..refunded(&debit, parts) };
     // Released and claimed again in one batch.
     let next = otp(world.account, 1);
-    let committed = world
-        .commit(std::slice::from_ref(&next), std::slice::from_ref(&rejected))
-        .await;
+    let committed =
+        world.commit(std::slice::from_ref(&next), std::slice::from_ref(&rejected)).await;
     paid(&committed.debits[0]);
     // The window now belongs to the second delivery: settling the first again releases nothing.
     assert_eq!(world.settle(&[rejected]).await, [false]);
     let open = world.store.phone_windows().held_windows(NOW).await.unwrap();
     assert_eq!(open.len(), 1);
-    assert_eq!(
-        (open[0].phone, open[0].delivery_id),
-        (phone(1), next.delivery_id)
-    );
+    assert_eq!((open[0].phone, open[0].delivery_id), (phone(1), next.delivery_id));
     world.assert_sound().await;
 }
 
@@ -353,10 +247,7 @@ async fn ledger_entries_cannot_be_changed(database: Arc<Database>) {
     for sql in attempts {
         let refused = world.store.connection().execute_unprepared(sql).await;
         let message = refused.expect_err(sql).to_string();
-        assert!(
-            message.contains("ledger_entries is append-only"),
-            "{message}"
-        );
+        assert!(message.contains("ledger_entries is append-only"), "{message}");
     }
     world.assert_sound().await;
 }

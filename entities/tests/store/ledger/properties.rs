@@ -48,11 +48,7 @@ struct Model {
 
 impl Model {
     fn debit(&mut self, cost: i64, phone: u32, now_ms: i64) -> Option<()> {
-        if self
-            .windows
-            .get(&phone)
-            .is_some_and(|until| *until > now_ms)
-        {
+        if self.windows.get(&phone).is_some_and(|until| *until > now_ms) {
             return None;
         }
         let (after, _) = self.buckets.debit(Micros::new(cost)).ok()?;
@@ -67,10 +63,8 @@ async fn random_debits_refunds_credits_and_crashes_match_the_model(database: Arc
     let runtime = tokio::runtime::Handle::current();
     let cases = if world.store.is_sqlite() { 24 } else { 12 };
     let checked = tokio::task::spawn_blocking(move || {
-        let mut runner = TestRunner::new(Config {
-            failure_persistence: None,
-            ..Config::with_cases(cases)
-        });
+        let mut runner =
+            TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
         let world = std::cell::RefCell::new((world, 0u32));
         runner.run(&prop::collection::vec(step(), 1..12), |steps| {
             let (world, case) = &mut *world.borrow_mut();
@@ -157,11 +151,7 @@ fn debits(world: &World, case: u32, costs: &[(i64, u32)], now_ms: i64) -> Vec<De
 
 /// The delivery's status, if the debit was committed.
 async fn status(world: &World, debit: &Debit) -> Option<Status> {
-    let delivery = world
-        .store
-        .deliveries()
-        .get(world.account, debit.delivery_id)
-        .await;
+    let delivery = world.store.deliveries().get(world.account, debit.delivery_id).await;
     delivery.unwrap().map(|delivery| delivery.status)
 }
 
@@ -183,10 +173,7 @@ fn check_debits(model: &mut Model, costs: &[(i64, u32)], outcomes: &[DebitOutcom
     }
     for ((cost, phone), outcome) in costs.iter().zip(outcomes) {
         let expected = model.debit(*cost, *phone, now_ms);
-        assert_eq!(
-            expected.is_some(),
-            matches!(outcome, DebitOutcome::Posted { .. })
-        );
+        assert_eq!(expected.is_some(), matches!(outcome, DebitOutcome::Posted { .. }));
         if let DebitOutcome::Posted { after, .. } = outcome {
             assert_eq!(*after, model.buckets);
         }

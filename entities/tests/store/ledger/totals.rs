@@ -51,11 +51,6 @@ async fn the_oldest_pending_webhook_ignores_paused_endpoints(database: Arc<Datab
     world.settle(&[settlement]).await;
     assert_eq!(oldest(&world).await, Some(ended_at_ms));
     let pause = EndpointChange::Pause;
-    world
-        .store
-        .webhooks()
-        .change_endpoint(world.account, endpoint, pause, NOW + 1)
-        .await
-        .unwrap();
+    world.store.webhooks().change_endpoint(world.account, endpoint, pause, NOW + 1).await.unwrap();
     assert_eq!(oldest(&world).await, None);
 }

@@ -38,14 +38,9 @@ fn attempt(
 
 async fn called(world: &mut World, debit: Debit, attempts: Vec<CallAttempt>) {
     let parts = paid(&world.debit(std::slice::from_ref(&debit)).await[0]);
-    let attempts = (1..)
-        .zip(attempts)
-        .map(|(number, attempt)| CallAttempt { number, ..attempt })
-        .collect();
-    let end = Settlement {
-        attempts,
-        ..delivered(&debit, parts)
-    };
+    let attempts =
+        (1..).zip(attempts).map(|(number, attempt)| CallAttempt { number, ..attempt }).collect();
+    let end = Settlement { attempts, ..delivered(&debit, parts) };
     assert_eq!(world.settle(&[end]).await, [true]);
 }
 
@@ -54,19 +49,12 @@ async fn carrier_stats_count_live_attempts_of_the_last_minutes(database: Arc<Dat
     let account = world.account;
     let accepted = |number, ago_ms| otp_at(account, number, NOW - ago_ms);
     for (number, ago_ms, attempts) in [
-        (
-            1,
-            60_000,
-            vec![attempt(60_000, Some(900), Some(4_000), 25_000)],
-        ),
+        (1, 60_000, vec![attempt(60_000, Some(900), Some(4_000), 25_000)]),
         // The first gateway is silent; the second rings without an answer.
         (
             2,
             50_000,
-            vec![
-                attempt(50_000, None, None, 2_000),
-                attempt(48_000, Some(2_150), None, 32_000),
-            ],
+            vec![attempt(50_000, None, None, 2_000), attempt(48_000, Some(2_150), None, 32_000)],
         ),
         // Answered without ringing.
         (3, 40_000, vec![attempt(40_000, None, Some(500), 10_000)]),
@@ -77,57 +65,27 @@ async fn carrier_stats_count_live_attempts_of_the_last_minutes(database: Arc<Dat
             vec![attempt(FIVE_MINUTES_MS, Some(1_000), Some(2_000), 12_000)],
         ),
         // Over five minutes and within the hour.
-        (
-            5,
-            FIVE_MINUTES_MS + 1,
-            vec![attempt(FIVE_MINUTES_MS + 1, Some(700), Some(3_000), 9_001)],
-        ),
+        (5, FIVE_MINUTES_MS + 1, vec![attempt(FIVE_MINUTES_MS + 1, Some(700), Some(3_000), 9_001)]),
         (6, HOUR_MS, vec![attempt(HOUR_MS, Some(351), None, 30_000)]),
         // Over an hour ago.
-        (
-            7,
-            HOUR_MS + 1,
-            vec![attempt(HOUR_MS + 1, Some(90), Some(100), 50_000)],
-        ),
+        (7, HOUR_MS + 1, vec![attempt(HOUR_MS + 1, Some(90), Some(100), 50_000)]),
     ] {
         called(&mut world, accepted(number, ago_ms), attempts).await;
     }
     // A test key calls the sandbox and does not count for a carrier.
-    let test = Debit {
-        test: true,
-        cost: Micros::ZERO,
-        ..accepted(8, 30_000)
-    };
-    called(
-        &mut world,
-        test,
-        vec![attempt(30_000, Some(10), Some(20), 90_000)],
-    )
-    .await;
+    let test = Debit { test: true, cost: Micros::ZERO, ..accepted(8, 30_000) };
+    called(&mut world, test, vec![attempt(30_000, Some(10), Some(20), 90_000)]).await;
     let elsewhere = Debit {
         phone: Phone::parse("+84901234567", &CarrierPlan::vietnam()).unwrap(),
         carrier: Carrier::named("mobifone").unwrap(),
         ..accepted(9, 20_000)
     };
-    called(
-        &mut world,
-        elsewhere,
-        vec![attempt(20_000, None, None, 2_000)],
-    )
-    .await;
+    called(&mut world, elsewhere, vec![attempt(20_000, None, None, 2_000)]).await;
 
-    let silent = CarrierStats {
-        carrier: "mobifone".to_owned(),
-        attempts: 1,
-        ..CarrierStats::default()
-    };
+    let silent =
+        CarrierStats { carrier: "mobifone".to_owned(), attempts: 1, ..CarrierStats::default() };
     let within = async |span_ms: i64| {
-        let figures = world
-            .store
-            .operations()
-            .carrier_stats(NOW - span_ms)
-            .await
-            .unwrap();
+        let figures = world.store.operations().carrier_stats(NOW - span_ms).await.unwrap();
         assert_eq!(figures.len(), 2, "{figures:?}");
         assert_eq!(figures[0], silent);
         figures[1].clone()

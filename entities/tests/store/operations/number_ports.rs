@@ -26,54 +26,22 @@ fn table(numbers: std::ops::Range<u32>, carrier: &str) -> PortTable {
 
 async fn a_set_replaces_the_previous_one_and_is_announced(database: Arc<Database>) {
     let store = database.migrated().await;
-    assert!(
-        store
-            .operations()
-            .ported_numbers()
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.operations().ported_numbers().await.unwrap().is_empty());
     let before = store.cluster().last_change().await.unwrap();
     let (first, second) = (table(0..10, "itel"), table(5..8, "mobifone"));
-    store
-        .operations()
-        .replace_ported_numbers(&first, NOW)
-        .await
-        .unwrap();
+    store.operations().replace_ported_numbers(&first, NOW).await.unwrap();
     assert_eq!(store.operations().ported_numbers().await.unwrap(), first);
-    store
-        .operations()
-        .replace_ported_numbers(&second, NOW)
-        .await
-        .unwrap();
+    store.operations().replace_ported_numbers(&second, NOW).await.unwrap();
     assert_eq!(store.operations().ported_numbers().await.unwrap(), second);
     let announced = store.cluster().changes_since(before).await.unwrap().changes;
     assert_eq!(announced.len(), 2);
-    assert!(
-        announced
-            .iter()
-            .all(|change| matches!(change, Change::Ports(_)))
-    );
-    store
-        .operations()
-        .replace_ported_numbers(&PortTable::default(), NOW)
-        .await
-        .unwrap();
-    assert!(
-        store
-            .operations()
-            .ported_numbers()
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    let left = store
-        .connection()
-        .query_one_raw(sea_orm::Statement::from_string(
-            store.connection().get_database_backend(),
-            "SELECT (SELECT count(*) FROM port_pieces), (SELECT count(*) FROM port_sets)",
-        ));
+    assert!(announced.iter().all(|change| matches!(change, Change::Ports(_))));
+    store.operations().replace_ported_numbers(&PortTable::default(), NOW).await.unwrap();
+    assert!(store.operations().ported_numbers().await.unwrap().is_empty());
+    let left = store.connection().query_one_raw(sea_orm::Statement::from_string(
+        store.connection().get_database_backend(),
+        "SELECT (SELECT count(*) FROM port_pieces), (SELECT count(*) FROM port_sets)",
+    ));
     let left = left.await.unwrap().unwrap();
     let count = |place| left.try_get_by_index::<i64>(place).unwrap();
     assert_eq!((count(0), count(1)), (0, 1));
@@ -82,11 +50,7 @@ async fn a_set_replaces_the_previous_one_and_is_announced(database: Arc<Database
 async fn a_partial_set_is_never_in_force(database: Arc<Database>) {
     let store = database.migrated().await;
     let first = table(0..10, "itel");
-    store
-        .operations()
-        .replace_ported_numbers(&first, NOW)
-        .await
-        .unwrap();
+    store.operations().replace_ported_numbers(&first, NOW).await.unwrap();
     // Interrupted at any point, a complete set stays in force. An interrupted commit may take effect later.
     let (mut cut_off, mut tried) = (0, vec![first]);
     for round in 0..60 {
@@ -109,11 +73,7 @@ async fn a_partial_set_is_never_in_force(database: Arc<Database>) {
 async fn a_set_of_several_chunks_is_read_back_completely(database: Arc<Database>) {
     let store = database.migrated().await;
     let large = table(0..250_000, "vinaphone");
-    store
-        .operations()
-        .replace_ported_numbers(&large, NOW)
-        .await
-        .unwrap();
+    store.operations().replace_ported_numbers(&large, NOW).await.unwrap();
     assert_eq!(store.operations().ported_numbers().await.unwrap(), large);
 }
 
@@ -123,10 +83,7 @@ async fn concurrent_imports_leave_one_complete_set(database: Arc<Database>) {
     for n in 0..12 {
         let store = store.clone();
         imports.push(tokio::spawn(async move {
-            store
-                .operations()
-                .replace_ported_numbers(&table(n..n + 50, "itel"), NOW)
-                .await
+            store.operations().replace_ported_numbers(&table(n..n + 50, "itel"), NOW).await
         }));
     }
     for import in imports {

@@ -32,10 +32,7 @@ struct Entry {
 impl Entry {
     fn parse(text: &str) -> Option<Entry> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        Some(Entry {
-            text: text.to_owned(),
-            bytes: bytes.try_into().ok()?,
-        })
+        Some(Entry { text: text.to_owned(), bytes: bytes.try_into().ok()? })
     }
 
     fn is_of(&self, account: &Account) -> bool {
@@ -65,10 +62,7 @@ fn message(signed: &[u8], account: &Account) -> Vec<u8> {
 }
 
 fn entries(cookie: &str) -> impl Iterator<Item = Entry> {
-    cookie
-        .split('.')
-        .take(MAX_ACCOUNTS)
-        .filter_map(Entry::parse)
+    cookie.split('.').take(MAX_ACCOUNTS).filter_map(Entry::parse)
 }
 
 /// The browser, if this cookie proves that it signed in to the account before.
@@ -155,27 +149,14 @@ mod tests {
         for text in ["", ".", "x", "....."] {
             assert_eq!(recognise(text, &lan, NOW), None, "{text:?}");
         }
-        assert_eq!(
-            remember(
-                "",
-                &Account {
-                    password_hash: None,
-                    ..lan
-                },
-                NOW
-            ),
-            None
-        );
+        assert_eq!(remember("", &Account { password_hash: None, ..lan }, NOW), None);
     }
 
     #[test]
     fn a_new_password_or_address_forgets_all_browsers() {
         let lan = account("lan@example.com");
         let cookie = remember("", &lan, NOW).unwrap();
-        let moved = Account {
-            email: "new@example.com".to_owned(),
-            ..lan.clone()
-        };
+        let moved = Account { email: "new@example.com".to_owned(), ..lan.clone() };
         assert_eq!(recognise(&cookie, &moved, NOW), None);
         let changed = Account {
             password_hash: Some("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$bmV3".to_owned()),
@@ -187,9 +168,9 @@ mod tests {
     #[test]
     fn a_cookie_holds_the_latest_accounts() {
         let accounts: Vec<Account> = (0..6).map(|n| account(&format!("{n}@b.c"))).collect();
-        let cookie = accounts.iter().fold(String::new(), |cookie, account| {
-            remember(&cookie, account, NOW).unwrap()
-        });
+        let cookie = accounts
+            .iter()
+            .fold(String::new(), |cookie, account| remember(&cookie, account, NOW).unwrap());
         let known = |account: &&Account| recognise(&cookie, account, NOW).is_some();
         assert_eq!(accounts.iter().filter(known).count(), MAX_ACCOUNTS);
         assert!(known(&&accounts[5]) && !known(&&accounts[0]));

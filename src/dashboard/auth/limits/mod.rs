@@ -183,12 +183,7 @@ impl Throttle {
     /// Removes keys without recent attempts.
     pub fn remove_idle(&self) {
         for limits in [&self.password, &self.code, &self.sign_up, &self.send_email] {
-            for limiter in [
-                &limits.proven,
-                &limits.pair,
-                &limits.network,
-                &limits.account,
-            ] {
+            for limiter in [&limits.proven, &limits.pair, &limits.network, &limits.account] {
                 limiter.0.retain_recent();
             }
         }
@@ -229,9 +224,7 @@ mod tests {
     }
 
     fn attempts(throttle: &Throttle, attempt: Attempt, caller: Caller, account: &str) -> usize {
-        (0..1_000)
-            .take_while(|_| throttle.check(attempt, caller, account).is_ok())
-            .count()
+        (0..1_000).take_while(|_| throttle.check(attempt, caller, account).is_ok()).count()
     }
 
     #[test]
@@ -240,10 +233,7 @@ mod tests {
         let attacker = stranger("203.0.113.1");
         assert_eq!(attempts(&throttle, Attempt::Password, attacker, "a@b"), 10);
         let wait = throttle.check(Attempt::Password, attacker, "a@b");
-        assert!(
-            wait.is_err_and(|seconds| (1..=60).contains(&seconds)),
-            "{wait:?}"
-        );
+        assert!(wait.is_err_and(|seconds| (1..=60).contains(&seconds)), "{wait:?}");
         for other in ["203.0.113.2", "2001:db8::1"] {
             let other = stranger(other);
             assert_eq!(throttle.check(Attempt::Password, other, "a@b"), Ok(()));

@@ -89,8 +89,7 @@ impl TotpSecret {
         let mut text = self.0.to_vec();
         let sealed = aead(&key).and_then(|key| {
             let nonce = Nonce::assume_unique_for_key(nonce);
-            key.seal_in_place_append_tag(nonce, Aad::from(account.0.into_bytes()), &mut text)
-                .ok()
+            key.seal_in_place_append_tag(nonce, Aad::from(account.0.into_bytes()), &mut text).ok()
         });
         Ok(sealed.map(|()| [&salt[..], &nonce[..], &text[..]].concat()))
     }
@@ -119,9 +118,8 @@ pub fn open(key: &SealKey, sealed: &[u8], account: AccountId) -> Option<TotpSecr
     let (nonce, text) = rest.split_first_chunk::<NONCE>()?;
     let mut text = Zeroizing::new(text.to_vec());
     let nonce = Nonce::assume_unique_for_key(*nonce);
-    let opened = aead(key)?
-        .open_in_place(nonce, Aad::from(account.0.into_bytes()), &mut text)
-        .ok()?;
+    let opened =
+        aead(key)?.open_in_place(nonce, Aad::from(account.0.into_bytes()), &mut text).ok()?;
     Some(TotpSecret(Zeroizing::new(opened.to_vec())))
 }
 
@@ -189,10 +187,7 @@ mod tests {
         assert!(open(&key, &sealed, other).is_none());
         let wrong = derive_key(&hasher, password("wrong horse!"), &sealed).await;
         assert!(open(&wrong.unwrap().unwrap(), &sealed, owner).is_none());
-        let ticket = SecondStepTicket {
-            account: owner,
-            key,
-        };
+        let ticket = SecondStepTicket { account: owner, key };
         let read = SecondStepTicket::parse(&ticket.encode()).unwrap();
         assert!(read.account == owner && *read.key == *ticket.key);
         assert!(SecondStepTicket::parse("x").is_none());

@@ -20,11 +20,7 @@ const PATH: &str = SECOND_FACTOR_PATH;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(
-            web::resource("/settings/second-factor")
-                .get(show)
-                .post(turn_on),
-        )
+        .service(web::resource("/settings/second-factor").get(show).post(turn_on))
         .service(web::resource("/settings/second-factor/remove").post(turn_off));
 }
 
@@ -48,9 +44,7 @@ fn setup_form(
     error: Option<Text>,
 ) -> PageResult {
     let l = member.language();
-    let url = secret
-        .url(&member.account.email)
-        .ok_or_else(|| PageError::internal(l))?;
+    let url = secret.url(&member.account.email).ok_or_else(|| PageError::internal(l))?;
     let base32 = secret.base32();
     let body = html! {
         section.card {
@@ -86,23 +80,15 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
     let (Some(step), true) = (step, is_right) else {
         return setup_form(&member, &site, &secret, Some(texts::FACTOR_WRONG));
     };
-    let sealed = secret
-        .seal(&site.hasher, fields.secret("password"), member.id())
-        .await?;
+    let sealed = secret.seal(&site.hasher, fields.secret("password"), member.id()).await?;
     let recovery = totp::new_recovery_code();
     let factor = NewTotp {
         sealed: sealed.ok_or_else(|| PageError::internal(l))?,
         recovery_hash: totp::recovery_hash(&recovery),
     };
-    site.store
-        .accounts()
-        .set_totp(member.id(), Some(factor))
-        .await?;
+    site.store.accounts().set_totp(member.id(), Some(factor)).await?;
     // The code of this form cannot be used again for sign-in.
-    site.store
-        .accounts()
-        .use_totp_step(member.id(), step)
-        .await?;
+    site.store.accounts().use_totp_step(member.id(), step).await?;
     notices::second_factor_changed(&site.mailer, &member.account, l, true);
     let body = html! {
         (page_head(l.t(texts::FACTOR), None, html! {}))

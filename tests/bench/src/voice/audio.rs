@@ -38,9 +38,8 @@ pub fn compare(calls: usize, seconds: u64) -> anyhow::Result<()> {
     let sinks = Sinks::open()?;
     let clock = MediaClock::start(LOOPBACK.into(), PortRange::ephemeral(), 1, Box::new(|_| {}))?;
     let frames = ((seconds + 30) * 50) as u32;
-    let playing: Vec<_> = (0..calls)
-        .map(|n| clock.play(play(&clock, sinks.addresses[n % SINKS], frames)))
-        .collect();
+    let playing: Vec<_> =
+        (0..calls).map(|n| clock.play(play(&clock, sinks.addresses[n % SINKS], frames))).collect();
     thread::sleep(Duration::from_secs(1));
     let before = threads(&["media"]);
     thread::sleep(Duration::from_secs(seconds));
@@ -49,10 +48,7 @@ pub fn compare(calls: usize, seconds: u64) -> anyhow::Result<()> {
     let our_lateness = sinks.close()?;
     let each = |used: Duration| used.as_secs_f64() * 1e6 / (calls as f64 * seconds as f64);
     let times = ours.as_secs_f64() / bare.as_secs_f64();
-    println!(
-        "  a bare sendmmsg sender, CPU per call and second  {:>7.1} us",
-        each(bare)
-    );
+    println!("  a bare sendmmsg sender, CPU per call and second  {:>7.1} us", each(bare));
     println!(
         "  the media clock, CPU per call and second         {:>7.1} us  ({times:.2} times)",
         each(ours)
@@ -144,11 +140,7 @@ impl Sinks {
             }
             Ok(lateness(&arrivals))
         });
-        Ok(Sinks {
-            addresses,
-            stop,
-            drain,
-        })
+        Ok(Sinks { addresses, stop, drain })
     }
 
     fn close(self) -> anyhow::Result<Lateness> {
@@ -196,10 +188,8 @@ fn lateness(arrivals: &[(u32, u32, i128)]) -> Lateness {
     let offsets: Vec<(u32, i128)> = arrivals
         .iter()
         .map(|(ssrc, timestamp, arrival)| {
-            let first = firsts.entry(*ssrc).or_insert(First {
-                arrival: *arrival,
-                timestamp: *timestamp,
-            });
+            let first =
+                firsts.entry(*ssrc).or_insert(First { arrival: *arrival, timestamp: *timestamp });
             let samples = timestamp.wrapping_sub(first.timestamp);
             let due = first.arrival + i128::from(samples) * 125_000;
             (*ssrc, arrival - due)
@@ -225,13 +215,7 @@ fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> StreamConfig {
         remote_rtcp: SocketAddr::new(remote.ip(), 9),
         gateway: remote.ip(),
         codec: Codec::Pcma,
-        script: Script {
-            pieces: vec![Piece {
-                audio: &SILENCE,
-                repeat: frames,
-                mark: None,
-            }],
-        },
+        script: Script { pieces: vec![Piece { audio: &SILENCE, repeat: frames, mark: None }] },
         frames_per_packet: 1,
         telephone_event: None,
         wants_dtmf: true,
@@ -243,9 +227,8 @@ fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> StreamConfig {
 /// The baseline: the same packets in the same batches from as many sockets, paced by one thread over 20 slots of one
 /// millisecond. Returns its CPU time.
 fn bare_sender(sinks: &[SocketAddr], calls: usize, seconds: u64) -> anyhow::Result<Duration> {
-    let sockets: Vec<UdpSocket> = (0..SLOTS)
-        .map(|_| UdpSocket::bind((LOOPBACK, 0)))
-        .collect::<std::io::Result<_>>()?;
+    let sockets: Vec<UdpSocket> =
+        (0..SLOTS).map(|_| UdpSocket::bind((LOOPBACK, 0))).collect::<std::io::Result<_>>()?;
     let slots: Vec<Vec<Option<SockaddrStorage>>> = (0..SLOTS)
         .map(|slot| {
             let calls = (0..calls).skip(slot).step_by(SLOTS);
@@ -273,10 +256,8 @@ fn bare_sender(sinks: &[SocketAddr], calls: usize, seconds: u64) -> anyhow::Resu
                         header.bytes()
                     })
                     .collect();
-                let slices: Vec<[IoSlice<'_>; 2]> = rtp
-                    .iter()
-                    .map(|rtp| [IoSlice::new(rtp), IoSlice::new(&SILENCE)])
-                    .collect();
+                let slices: Vec<[IoSlice<'_>; 2]> =
+                    rtp.iter().map(|rtp| [IoSlice::new(rtp), IoSlice::new(&SILENCE)]).collect();
                 let _ = sendmmsg(
                     sockets[slot].as_raw_fd(),
                     &mut headers,
@@ -290,7 +271,5 @@ fn bare_sender(sinks: &[SocketAddr], calls: usize, seconds: u64) -> anyhow::Resu
         }
         threads(&["bare"]) - before
     })?;
-    sender
-        .join()
-        .map_err(|_| anyhow::anyhow!("the bare sender panicked"))
+    sender.join().map_err(|_| anyhow::anyhow!("the bare sender panicked"))
 }

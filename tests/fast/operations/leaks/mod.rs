@@ -60,10 +60,7 @@ fn orders(count: usize, random: &mut StdRng) -> Vec<Order> {
             return code;
         }
     };
-    let orders = phones.iter().map(|phone| Order {
-        phone: phone.clone(),
-        code: code(),
-    });
+    let orders = phones.iter().map(|phone| Order { phone: phone.clone(), code: code() });
     orders.collect()
 }
 
@@ -116,14 +113,8 @@ async fn search_after(backend: Backend, count: usize) {
     );
     // The run is only valid if the gateway accepted OTPs, logged the panics and stored the phones.
     assert!(accepted > count / 2, "{accepted} of {count} were accepted");
-    assert!(
-        artifacts.contains("provoked by a test"),
-        "no panic was logged"
-    );
-    assert!(
-        artifacts.contains("+8498"),
-        "no phone was found in the database"
-    );
+    assert!(artifacts.contains("provoked by a test"), "no panic was logged");
+    assert!(artifacts.contains("+8498"), "no phone was found in the database");
     let found = leaks(&artifacts, &codes);
     assert!(found.is_empty(), "seed {seed}: {found:#?}");
 }
@@ -169,16 +160,10 @@ async fn send_one(order: &Order, customer: &Customer) -> (u16, String) {
         (valid.clone(), "sk_live_mistyped"),
         (valid, customer.key.as_str()),
     ] {
-        let customer = Customer {
-            key: key.to_owned(),
-            ..customer.clone()
-        };
+        let customer = Customer { key: key.to_owned(), ..customer.clone() };
         let answer = retry_overloaded(customer.otp_request(&body)).await;
         status = answer.status;
-        output.push_str(&format!(
-            "{} {:?} {}\n",
-            answer.status, answer.headers, answer.text
-        ));
+        output.push_str(&format!("{} {:?} {}\n", answer.status, answer.headers, answer.text));
     }
     (status, output)
 }
@@ -210,10 +195,7 @@ async fn all_hooks(receiver: &Receiver, accepted: usize) -> Vec<Hook> {
             None => tokio::time::sleep(Duration::from_millis(20)).await,
         }
         let received = hooks.len();
-        assert!(
-            Instant::now() < deadline,
-            "{received} webhooks of {accepted}"
-        );
+        assert!(Instant::now() < deadline, "{received} webhooks of {accepted}");
     }
     hooks
 }

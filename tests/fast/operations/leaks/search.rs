@@ -29,11 +29,7 @@ struct Artifact {
 
 impl Artifacts {
     pub fn text(&mut self, name: &str, text: String) {
-        self.0.push(Artifact {
-            name: name.to_owned(),
-            bytes: text.into_bytes(),
-            is_text: true,
-        });
+        self.0.push(Artifact { name: name.to_owned(), bytes: text.into_bytes(), is_text: true });
     }
 
     /// Adds the SQLite file, its write-ahead log and the other files in the same directory.
@@ -132,10 +128,7 @@ fn is_part_of_another_value(artifact: &Artifact, at: usize, length: usize) -> bo
     let bytes = &artifact.bytes;
     let run = |belongs: fn(&u8) -> bool| {
         let before = bytes[..at].iter().rev().take_while(|b| belongs(b)).count();
-        let after = bytes[at + length..]
-            .iter()
-            .take_while(|b| belongs(b))
-            .count();
+        let after = bytes[at + length..].iter().take_while(|b| belongs(b)).count();
         (at - before, at + length + after)
     };
     let (start, end) = run(|byte| byte.is_ascii_hexdigit());
@@ -172,11 +165,8 @@ fn around(bytes: &[u8], at: usize, length: usize) -> String {
 fn a_code_is_found_in_every_form_and_accidental_matches_are_ignored() {
     let code = "04829173";
     let found_in = |name: &str, bytes: &[u8]| {
-        let artifact = Artifact {
-            name: name.to_owned(),
-            bytes: bytes.to_vec(),
-            is_text: name == "text",
-        };
+        let artifact =
+            Artifact { name: name.to_owned(), bytes: bytes.to_vec(), is_text: name == "text" };
         !leaks(&Artifacts(vec![artifact]), &[code]).is_empty()
     };
     let base64 = |text: &str| STANDARD_NO_PAD.encode(text);

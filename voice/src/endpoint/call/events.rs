@@ -22,12 +22,7 @@ impl CallEvents {
     /// end counts as a failure of the transport.
     pub fn channel() -> (mpsc::UnboundedSender<CallEvent>, CallEvents) {
         let (sender, events) = mpsc::unbounded_channel();
-        let events = CallEvents {
-            events,
-            so_far: Some(start()),
-            call: 0,
-            inbox: None,
-        };
+        let events = CallEvents { events, so_far: Some(start()), call: 0, inbox: None };
         (sender, events)
     }
 
@@ -37,12 +32,7 @@ impl CallEvents {
         events: mpsc::UnboundedReceiver<CallEvent>,
         inbox: Arc<Inbox>,
     ) -> CallEvents {
-        CallEvents {
-            events,
-            so_far: Some(start()),
-            call,
-            inbox: Some(inbox),
-        }
+        CallEvents { events, so_far: Some(start()), call, inbox: Some(inbox) }
     }
 
     /// The next event. `None` after the end. If the endpoint fails, the call ends as with a lost transport.

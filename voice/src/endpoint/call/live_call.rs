@@ -100,10 +100,7 @@ impl LiveCall {
     pub fn handle_new_description(&mut self, description: &[u8]) -> Option<StreamUpdate> {
         let playing = self.playing.as_ref()?;
         let before = self.agreed.as_ref()?;
-        let own = Audio {
-            codecs: vec![before.codec],
-            ..self.offer.clone()
-        };
+        let own = Audio { codecs: vec![before.codec], ..self.offer.clone() };
         let agreed = match sdp::agree(description, &own) {
             Ok(agreed) => agreed,
             // The address 0.0.0.0 is a hold. Without the current codec nothing can be sent.

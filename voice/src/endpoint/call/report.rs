@@ -136,10 +136,7 @@ pub(crate) struct CallClock {
 impl CallClock {
     /// The clock of a call whose report starts now.
     pub fn of(report: &CallReport) -> CallClock {
-        CallClock {
-            start_ms: report.started_at_ms,
-            started: Instant::now(),
-        }
+        CallClock { start_ms: report.started_at_ms, started: Instant::now() }
     }
 
     /// Unix time in milliseconds.
@@ -151,7 +148,5 @@ impl CallClock {
 
 /// Unix time in milliseconds.
 pub(crate) fn unix_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

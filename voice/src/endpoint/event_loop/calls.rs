@@ -53,10 +53,7 @@ impl EventLoop<'_> {
         let invite = invite(&order, local, &offer);
         let trace = order.trace.clone();
         let meters_id = self.meters.for_labels(order.labels);
-        let reading_times = self
-            .resources
-            .prompts
-            .reading_times(&order.code, order.reading);
+        let reading_times = self.resources.prompts.reading_times(&order.code, order.reading);
         let machine = Call::dial(order.limits, reading_times, now);
         let call = LiveCall::new(number, machine, order, stream, offer, events, meters_id);
         call.emit(CallEvent::Dialled);
@@ -104,13 +101,9 @@ impl EventLoop<'_> {
                 }
                 return;
             }
-            SipEvent::Rejected {
-                code,
-                retry_after_seconds,
-            } => CallInput::Rejected {
-                code,
-                retry_after_seconds,
-            },
+            SipEvent::Rejected { code, retry_after_seconds } => {
+                CallInput::Rejected { code, retry_after_seconds }
+            }
             SipEvent::WeakChallenge(challenge) => {
                 let (call_id, gateway) = (&call.order.call_id, &call.order.gateway_host);
                 tracing::warn!(call_id, gateway, "the gateway {challenge}");
@@ -199,8 +192,7 @@ impl EventLoop<'_> {
     /// Schedules the deadline of a call if it is earlier than the scheduled one.
     fn schedule(&mut self, handle: CallHandle) {
         if let Some(call) = self.calls.get_mut(&handle) {
-            self.deadlines
-                .schedule(call.machine.deadline(), &mut call.scheduled, handle);
+            self.deadlines.schedule(call.machine.deadline(), &mut call.scheduled, handle);
         }
     }
 }

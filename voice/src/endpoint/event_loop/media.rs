@@ -52,8 +52,7 @@ impl EventLoop<'_> {
                 if (reading, position) == (0, 0)
                     && let Some(answered) = call.report.answered_at_ms
                 {
-                    self.meters
-                        .first_digit(call.meters_id, call.clock.now_ms() - answered);
+                    self.meters.first_digit(call.meters_id, call.clock.now_ms() - answered);
                 }
                 call.emit(CallEvent::DigitSpoken { reading, position });
             }
@@ -82,9 +81,7 @@ impl EventLoop<'_> {
             }
         };
         if call.playing.is_some() {
-            self.resources
-                .clock
-                .replace_script(call.stream.stream, script);
+            self.resources.clock.replace_script(call.stream.stream, script);
             return;
         }
         let timeout = call.order.media_timeout.as_millis() / u128::from(FRAME_MS);
@@ -98,10 +95,10 @@ impl EventLoop<'_> {
             frames_per_packet: agreed.frames_per_packet,
             telephone_event: agreed.telephone_event,
             wants_dtmf: true,
-            srtp_keys: agreed.srtp_keys.as_ref().map(|keys| SrtpKeys {
-                ours: keys.ours.clone(),
-                theirs: keys.theirs.clone(),
-            }),
+            srtp_keys: agreed
+                .srtp_keys
+                .as_ref()
+                .map(|keys| SrtpKeys { ours: keys.ours.clone(), theirs: keys.theirs.clone() }),
             media_timeout_frames: timeout as u32,
         });
         playing.hold(!agreed.direction.receives());
@@ -113,9 +110,9 @@ impl EventLoop<'_> {
 /// A new key for each suite that we offer, the most common one first.
 pub(super) fn offered_keys() -> CryptoLines {
     let suites = [Suite::AesCm128HmacSha1_80, Suite::AesCm256HmacSha1_80];
-    let cryptos = suites.into_iter().zip(1..).map(|(suite, tag)| Crypto {
-        tag,
-        key: MasterKey::random(suite, &mut rand::rng()),
-    });
+    let cryptos = suites
+        .into_iter()
+        .zip(1..)
+        .map(|(suite, tag)| Crypto { tag, key: MasterKey::random(suite, &mut rand::rng()) });
     CryptoLines::of(&cryptos.collect::<Vec<_>>())
 }

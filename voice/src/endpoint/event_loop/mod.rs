@@ -151,11 +151,7 @@ impl<'a> EventLoop<'a> {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Place {
-                call,
-                order,
-                events,
-            } => self.place(call, order, events),
+            Command::Place { call, order, events } => self.place(call, order, events),
             Command::Abandon(call) => {
                 if let Some(handle) = self.by_number.get(&call).copied() {
                     self.step(handle, CallInput::Abandoned);

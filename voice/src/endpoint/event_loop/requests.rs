@@ -16,9 +16,7 @@ impl EventLoop<'_> {
         request: OutOfDialogRequest,
         reply: oneshot::Sender<RequestOutcome>,
     ) {
-        let local = self
-            .socket
-            .local_for(request.gateway, &self.resources.config);
+        let local = self.socket.local_for(request.gateway, &self.resources.config);
         let (host, domain) = (&request.gateway_host, &request.gateway_domain);
         let request_uri = format!("sip:{host}");
         let (from_uri, to_uri) = match &request.kind {

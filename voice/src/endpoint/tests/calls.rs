@@ -24,18 +24,12 @@ async fn an_answered_phone_receives_the_code_and_is_hung_up() {
     phone.answer(&bye, 200).await;
 
     assert_eq!(next(&mut events).await, CallEvent::Dialled);
-    assert_eq!(
-        next(&mut events).await,
-        CallEvent::Accepted { sip_code: 100 }
-    );
+    assert_eq!(next(&mut events).await, CallEvent::Accepted { sip_code: 100 });
     assert_eq!(next(&mut events).await, CallEvent::Ringing);
     let codec = Codec::Pcmu;
     assert_eq!(next(&mut events).await, CallEvent::Answered { codec });
     for position in 0..4 {
-        let spoken = CallEvent::DigitSpoken {
-            reading: 0,
-            position,
-        };
+        let spoken = CallEvent::DigitSpoken { reading: 0, position };
         assert_eq!(next(&mut events).await, spoken);
     }
     assert_eq!(next(&mut events).await, CallEvent::CodeRead { reading: 0 });
@@ -51,15 +45,9 @@ async fn an_answered_phone_receives_the_code_and_is_hung_up() {
         report.answered_at_ms,
         Some(report.ended_at_ms),
     ];
-    assert!(
-        times.iter().all(Option::is_some) && times.is_sorted(),
-        "{times:?}"
-    );
+    assert!(times.iter().all(Option::is_some) && times.is_sorted(), "{times:?}");
     let duration = report.ended_at_ms - report.answered_at_ms.unwrap();
-    assert!(
-        duration >= i64::from(script.frames() * 20 - 40),
-        "{duration}"
-    );
+    assert!(duration >= i64::from(script.frames() * 20 - 40), "{duration}");
 }
 
 #[tokio::test]
@@ -71,16 +59,10 @@ async fn a_busy_phone_ends_the_call_with_its_status_code() {
     phone.answer(&invite, 486).await;
     phone.expect(Method::Ack).await;
     assert_eq!(next(&mut events).await, CallEvent::Dialled);
-    assert_eq!(
-        next(&mut events).await,
-        CallEvent::Accepted { sip_code: 180 }
-    );
+    assert_eq!(next(&mut events).await, CallEvent::Accepted { sip_code: 180 });
     assert_eq!(next(&mut events).await, CallEvent::Ringing);
     let report = end(&mut events).await;
-    let busy = CallEnd::Rejected {
-        code: 486,
-        after_ringing: true,
-    };
+    let busy = CallEnd::Rejected { code: 486, after_ringing: true };
     assert_eq!((report.end, report.sip_code), (busy, Some(486)));
 }
 
@@ -93,10 +75,7 @@ async fn retry_after_of_a_503_is_reported() {
     draft.field("Retry-After", 17);
     phone.send(draft).await;
     phone.expect(Method::Ack).await;
-    let refusal = Refusal::Rejected {
-        code: 503,
-        retry_after_seconds: Some(17),
-    };
+    let refusal = Refusal::Rejected { code: 503, retry_after_seconds: Some(17) };
     let report = end(&mut events).await;
     assert_eq!(report.end, CallEnd::NotAccepted(refusal));
     assert_eq!(report.accepted_at_ms, None);
@@ -157,17 +136,10 @@ async fn sip_from_other_addresses_is_dropped() {
         )
     };
     let text = options(stranger.local_addr().unwrap());
-    stranger
-        .send_to(text.as_bytes(), phone.caller)
-        .await
-        .unwrap();
+    stranger.send_to(text.as_bytes(), phone.caller).await.unwrap();
     // Once the later request of the gateway is answered, the stranger's has been dropped.
     let text = options(phone.address());
-    phone
-        .sip
-        .send_to(text.as_bytes(), phone.caller)
-        .await
-        .unwrap();
+    phone.sip.send_to(text.as_bytes(), phone.caller).await.unwrap();
     match phone.message().await {
         Message::Response(response) => assert_eq!(response.code(), 200),
         Message::Request(_) => panic!("a request"),
@@ -186,19 +158,13 @@ async fn without_a_permit_no_invite_is_sent() {
         }
     }
     let (endpoint, phone) = scene().await;
-    let mut denied = endpoint.place(CallOrder {
-        permit: Some(Arc::new(Denied)),
-        ..order(&phone)
-    });
+    let mut denied = endpoint.place(CallOrder { permit: Some(Arc::new(Denied)), ..order(&phone) });
     let Some(CallEvent::Ended(report)) = soon(denied.next()).await else {
         panic!("no end");
     };
     assert_eq!(report.end, CallEnd::NotAccepted(Refusal::TransportLost));
     // The first INVITE that arrives is that of the next call.
-    let _events = endpoint.place(CallOrder {
-        call_id: "8f2e1c4d-2@nexo".into(),
-        ..order(&phone)
-    });
+    let _events = endpoint.place(CallOrder { call_id: "8f2e1c4d-2@nexo".into(), ..order(&phone) });
     let invite = phone.expect(Method::Invite).await;
     assert_eq!(invite.call_id(), "8f2e1c4d-2@nexo");
 }

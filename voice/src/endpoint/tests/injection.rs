@@ -46,12 +46,7 @@ impl Source<'_> {
 }
 
 fn source(socket: &TokioSocket, to: SocketAddr, ssrc: u32) -> Source<'_> {
-    Source {
-        socket,
-        to,
-        ssrc,
-        sequence: 0,
-    }
+    Source { socket, to, ssrc, sequence: 0 }
 }
 
 /// A call that waits for a key, two seconds long. Returns its offer too.
@@ -90,11 +85,8 @@ async fn keys_from_another_port_or_address_start_no_code() {
     let other_port = TokioSocket::bind((LOOPBACK, 0)).await.unwrap();
     let other_address = TokioSocket::bind("127.0.0.2:0").await.unwrap();
     let mut voicemail = source(&phone.rtp, to, 77);
-    let mut attackers = [
-        source(&other_port, to, 1),
-        source(&other_port, to, 77),
-        source(&other_address, to, 2),
-    ];
+    let mut attackers =
+        [source(&other_port, to, 1), source(&other_port, to, 77), source(&other_address, to, 2)];
     for attacker in &mut attackers {
         attacker.press(1).await;
         attacker.press(2).await;
@@ -176,21 +168,15 @@ async fn forged_srtp_neither_counts_nor_keeps_the_phone_from_counting() {
     let theirs = key();
     let audio = Audio {
         telephone_event: Some(EVENTS),
-        crypto: CryptoLines::of(&[Crypto {
-            tag: offered.tag,
-            key: theirs.clone(),
-        }]),
+        crypto: CryptoLines::of(&[Crypto { tag: offered.tag, key: theirs.clone() }]),
         ..sdp::read(phone.description().as_bytes()).unwrap()
     };
     phone.answer_with(&invite, &sdp::write(&audio, 1)).await;
     phone.expect(Method::Ack).await;
     soon(phone.rtp.recv(&mut [0; 500])).await.unwrap();
     let other_port = TokioSocket::bind((LOOPBACK, 0)).await.unwrap();
-    let mut forgers = [
-        source(&other_port, to, 77),
-        source(&other_port, to, 1),
-        source(&phone.rtp, to, 77),
-    ];
+    let mut forgers =
+        [source(&other_port, to, 77), source(&other_port, to, 1), source(&phone.rtp, to, 77)];
     let forged_key = key();
     let mut senders = [(); 3].map(|()| Sender::new(&forged_key));
     for _ in 0..15 {

@@ -22,9 +22,7 @@ async fn shutdown_hangs_up_and_waits_for_the_response_to_bye() {
         CallEnd::NotAccepted(Refusal::TransportLost),
         "no call is placed after a shutdown"
     );
-    TokioSocket::bind(phone.caller)
-        .await
-        .expect("the port is free again");
+    TokioSocket::bind(phone.caller).await.expect("the port is free again");
 }
 
 #[tokio::test]
@@ -53,10 +51,8 @@ async fn a_panic_ends_only_the_calls_in_progress() {
     let invite = phone.expect(Method::Invite).await;
     phone.answer(&invite, 404).await;
     phone.expect(Method::Ack).await;
-    let not_found = CallEnd::NotAccepted(Refusal::Rejected {
-        code: 404,
-        retry_after_seconds: None,
-    });
+    let not_found =
+        CallEnd::NotAccepted(Refusal::Rejected { code: 404, retry_after_seconds: None });
     assert_eq!(end(&mut events).await.end, not_found);
 }
 
@@ -75,10 +71,7 @@ async fn repeated_panics_end_the_thread() {
 #[tokio::test]
 async fn a_port_in_use_is_named_with_the_setting_to_change() {
     let first = endpoint().await;
-    let config = EndpointConfig {
-        listen_udp: first.local_addr(),
-        ..EndpointConfig::default()
-    };
+    let config = EndpointConfig { listen_udp: first.local_addr(), ..EndpointConfig::default() };
     let Err(error) = Endpoint::start(config, PromptSet::built_in()).await else {
         panic!("two endpoints on one port");
     };

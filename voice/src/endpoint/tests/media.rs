@@ -22,9 +22,7 @@ impl Phone {
 /// The audio of a script.
 pub(super) fn frames(script: &crate::speech::prompts::Script) -> Vec<u8> {
     let pieces = script.pieces.iter();
-    pieces
-        .flat_map(|piece| piece.audio.repeat(piece.repeat as usize))
-        .collect()
+    pieces.flat_map(|piece| piece.audio.repeat(piece.repeat as usize)).collect()
 }
 
 #[tokio::test]
@@ -115,10 +113,7 @@ async fn if_a_key_is_required_no_digit_is_spoken_before_it() {
     }
     let invited = before.len() + after.len() - script.len();
     let all = [before, after].concat();
-    assert!(
-        invitation.starts_with(&all[..invited]),
-        "no digit before the key"
-    );
+    assert!(invitation.starts_with(&all[..invited]), "no digit before the key");
     let bye = phone.expect(Method::Bye).await;
     phone.answer(&bye, 200).await;
     let mut received = Vec::new();
@@ -129,13 +124,7 @@ async fn if_a_key_is_required_no_digit_is_spoken_before_it() {
         }
     };
     assert_eq!(report.end, CallEnd::Delivered);
-    assert_eq!(
-        received
-            .iter()
-            .filter(|event| **event == CallEvent::KeyPressed)
-            .count(),
-        1
-    );
+    assert_eq!(received.iter().filter(|event| **event == CallEvent::KeyPressed).count(), 1);
 }
 
 #[tokio::test]
@@ -149,10 +138,7 @@ async fn a_key_repeats_the_code() {
     phone.press(port, 0, 1).await;
     while next(&mut events).await != CallEvent::KeyPressed {}
     for position in 0..4 {
-        let spoken = CallEvent::DigitSpoken {
-            reading: 1,
-            position,
-        };
+        let spoken = CallEvent::DigitSpoken { reading: 1, position };
         assert_eq!(next(&mut events).await, spoken);
     }
     assert_eq!(next(&mut events).await, CallEvent::CodeRead { reading: 1 });

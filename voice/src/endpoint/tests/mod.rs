@@ -19,11 +19,7 @@ mod media;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const READING: Reading = Reading {
-    language: Language::En,
-    repeat: 1,
-    digit_gap_ms: 20,
-};
+const READING: Reading = Reading { language: Language::En, repeat: 1, digit_gap_ms: 20 };
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(TIMEOUT, future).await.expect("no timeout")
@@ -95,8 +91,7 @@ impl Phone {
     }
 
     async fn answer(&self, request: &Request, code: u16) {
-        self.send(Draft::response(request, code, "phone", self.caller))
-            .await;
+        self.send(Draft::response(request, code, "phone", self.caller)).await;
     }
 
     async fn answer_with(&self, request: &Request, description: &str) {
@@ -146,13 +141,8 @@ impl Phone {
 }
 
 async fn endpoint() -> Endpoint {
-    let config = EndpointConfig {
-        listen_udp: (LOOPBACK, 0).into(),
-        ..EndpointConfig::default()
-    };
-    Endpoint::start(config, PromptSet::built_in())
-        .await
-        .unwrap()
+    let config = EndpointConfig { listen_udp: (LOOPBACK, 0).into(), ..EndpointConfig::default() };
+    Endpoint::start(config, PromptSet::built_in()).await.unwrap()
 }
 
 /// An endpoint and its gateway.
@@ -166,10 +156,7 @@ async fn scene() -> (Endpoint, Phone) {
 fn order(phone: &Phone) -> CallOrder {
     CallOrder {
         call_id: "8f2e1c4d-1@nexo".into(),
-        labels: CallLabels {
-            carrier: "viettel",
-            realm: "live",
-        },
+        labels: CallLabels { carrier: "viettel", realm: "live" },
         gateway: phone.address().into(),
         gateway_host: phone.address().to_string(),
         number: "+84981234567".into(),

@@ -56,10 +56,7 @@ pub enum LocateError {
     #[error(
         "{host} has no {families} address; our SIP port (sip.listen_udp) reaches no other family"
     )]
-    OtherFamily {
-        host: String,
-        families: AddressFamilies,
-    },
+    OtherFamily { host: String, families: AddressFamilies },
     #[error("according to DNS, {host} does not accept SIP over {transport}")]
     NoService { host: String, transport: Transport },
     #[error("no DNS server answered the queries for {host}")]
@@ -137,19 +134,11 @@ impl Locator {
             }
             let address = SocketAddr::new(ip, uri.port_or_default());
             let transport = uri.transport_or_udp();
-            return Ok(Located {
-                targets: vec![Hop { transport, address }],
-                ttl: MAX_TTL,
-            });
+            return Ok(Located { targets: vec![Hop { transport, address }], ttl: MAX_TTL });
         }
-        let no_answer = |_| LocateError::NoAnswer {
-            host: uri.host.clone(),
-        };
+        let no_answer = |_| LocateError::NoAnswer { host: uri.host.clone() };
         let queries = tokio::time::timeout(LOCATE_TIMEOUT, self.query(uri));
-        let Answer {
-            records,
-            valid_until,
-        } = queries.await.map_err(no_answer)??;
+        let Answer { records, valid_until } = queries.await.map_err(no_answer)??;
         let mut targets: Vec<Hop> = Vec::new();
         for hop in records {
             if !targets.contains(&hop) && targets.len() < MAX_TARGETS {
@@ -159,10 +148,7 @@ impl Locator {
         let ttl = valid_until.saturating_duration_since(Instant::now());
         match targets.is_empty() {
             true => Err(self.no_address(&uri.host)),
-            false => Ok(Located {
-                targets,
-                ttl: ttl.clamp(MIN_TTL, MAX_TTL),
-            }),
+            false => Ok(Located { targets, ttl: ttl.clamp(MIN_TTL, MAX_TTL) }),
         }
     }
 
@@ -241,10 +227,7 @@ impl Locator {
         transport: Transport,
         port: u16,
     ) -> Result<Answer<Hop>, LocateError> {
-        let hop = |ip: IpAddr| Hop {
-            transport,
-            address: SocketAddr::new(ip, port),
-        };
+        let hop = |ip: IpAddr| Hop { transport, address: SocketAddr::new(ip, port) };
         let found = match self.resolver.lookup_ip(absolute(host)).await {
             Ok(found) => found,
             Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
@@ -262,10 +245,7 @@ impl Locator {
         let mut records: Vec<Hop> = found.iter().map(hop).collect();
         records.sort_by_key(|hop| hop.address.is_ipv6());
         records.truncate(MAX_TARGETS);
-        Ok(Answer {
-            records,
-            valid_until: found.as_lookup().valid_until(),
-        })
+        Ok(Answer { records, valid_until: found.as_lookup().valid_until() })
     }
 
     /// The error for an existing host without a reachable address.
@@ -317,17 +297,11 @@ impl Locator {
     ) -> Result<Answer<T>, LocateError> {
         match self.resolver.lookup(absolute(name), kind).await {
             Ok(found) => Ok(Answer {
-                records: found
-                    .answers()
-                    .iter()
-                    .filter_map(|r| read(&r.data))
-                    .collect(),
+                records: found.answers().iter().filter_map(|r| read(&r.data)).collect(),
                 valid_until: found.valid_until(),
             }),
             Err(error) if has_no_records(&error) => Ok(Answer::empty(Instant::now() + MAX_TTL)),
-            Err(_) => Err(LocateError::NoAnswer {
-                host: host.to_owned(),
-            }),
+            Err(_) => Err(LocateError::NoAnswer { host: host.to_owned() }),
         }
     }
 }
@@ -346,10 +320,7 @@ fn has_no_records(error: &NetError) -> bool {
 
 impl<T> Answer<T> {
     fn empty(valid_until: Instant) -> Answer<T> {
-        Answer {
-            records: Vec::new(),
-            valid_until,
-        }
+        Answer { records: Vec::new(), valid_until }
     }
 
     fn extend(&mut self, other: Answer<T>) {

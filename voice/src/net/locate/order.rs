@@ -39,10 +39,7 @@ pub fn by_naptr(records: &[Naptr]) -> Vec<(Transport, String)> {
         })
         .collect();
     supported.sort();
-    supported
-        .into_iter()
-        .map(|(_, _, transport, name)| (transport, name))
-        .collect()
+    supported.into_iter().map(|(_, _, transport, name)| (transport, name)).collect()
 }
 
 /// Orders the records by priority, and randomly by weight within a priority (RFC 2782). `draw` returns a
@@ -74,12 +71,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     fn srv(priority: u16, weight: u16, port: u16) -> Srv {
-        Srv {
-            priority,
-            weight,
-            port,
-            target: "sbc.example.".into(),
-        }
+        Srv { priority, weight, port, target: "sbc.example.".into() }
     }
 
     fn naptr(order: u16, preference: u16, flags: &str, services: &str) -> Naptr {

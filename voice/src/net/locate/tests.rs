@@ -19,14 +19,8 @@ fn srv(priority: u16, weight: u16, port: u16, target: &str) -> RData {
 
 fn naptr(order: u16, services: &str, replacement: &str) -> RData {
     let (flags, services) = (b"s".to_vec(), services.as_bytes().to_vec());
-    let naptr = NAPTR::new(
-        order,
-        1,
-        flags.into(),
-        services.into(),
-        Vec::new().into(),
-        name(replacement),
-    );
+    let naptr =
+        NAPTR::new(order, 1, flags.into(), services.into(), Vec::new().into(), name(replacement));
     RData::NAPTR(naptr)
 }
 
@@ -36,9 +30,7 @@ fn a(last: u8) -> RData {
 
 fn zone(records: &[(&str, RecordType, Vec<RData>)]) -> Zone {
     let records = records.iter().cloned();
-    records
-        .map(|(name, kind, data)| ((name.to_owned(), kind), data))
-        .collect()
+    records.map(|(name, kind, data)| ((name.to_owned(), kind), data)).collect()
 }
 
 /// A locator that queries a DNS server with this zone.
@@ -66,19 +58,12 @@ async fn serve(zone: Zone) -> SocketAddr {
             if !known {
                 answer.metadata.response_code = ResponseCode::NXDomain;
             }
-            for data in zone
-                .get(&(queried_name, question.query_type()))
-                .into_iter()
-                .flatten()
-            {
+            for data in zone.get(&(queried_name, question.query_type())).into_iter().flatten() {
                 let record = Record::from_rdata(question.name().clone(), 30, data.clone());
                 answer.add_answer(record);
             }
             answer.add_query(question);
-            socket
-                .send_to(&answer.to_vec().unwrap(), from)
-                .await
-                .unwrap();
+            socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
         }
     });
     address
@@ -95,10 +80,7 @@ async fn an_ip_address_needs_no_query() {
     for (uri, target) in [
         ("sip:192.0.2.9", "udp:192.0.2.9:5060"),
         ("sip:192.0.2.9;transport=tls", "tls:192.0.2.9:5061"),
-        (
-            "sip:[2001:db8::1]:5080;transport=tcp",
-            "tcp:[2001:db8::1]:5080",
-        ),
+        ("sip:[2001:db8::1]:5080;transport=tcp", "tcp:[2001:db8::1]:5080"),
     ] {
         assert_eq!(targets(&locator, uri).await, [target]);
     }
@@ -113,20 +95,12 @@ async fn with_a_port_only_addresses_are_queried() {
             RecordType::AAAA,
             vec![RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))],
         ),
-        (
-            "_sip._udp.sbc.example.vn.",
-            RecordType::SRV,
-            vec![srv(1, 1, 9999, "sbc.example.vn.")],
-        ),
+        ("_sip._udp.sbc.example.vn.", RecordType::SRV, vec![srv(1, 1, 9999, "sbc.example.vn.")]),
     ]);
     let locator = locator(zone).await;
     assert_eq!(
         targets(&locator, "sip:sbc.example.vn:5070").await,
-        [
-            "udp:192.0.2.1:5070",
-            "udp:192.0.2.2:5070",
-            "udp:[2001:db8::1]:5070"
-        ]
+        ["udp:192.0.2.1:5070", "udp:192.0.2.2:5070", "udp:[2001:db8::1]:5070"]
     );
 }
 
@@ -137,44 +111,23 @@ async fn only_reachable_address_families_are_targets() {
         ("both.vn.", RecordType::A, vec![a(1)]),
         ("both.vn.", RecordType::AAAA, vec![aaaa.clone()]),
         ("old.vn.", RecordType::A, vec![a(2)]),
-        (
-            "_sip._udp.old.vn.",
-            RecordType::SRV,
-            vec![srv(1, 1, 5070, "old.vn.")],
-        ),
+        ("_sip._udp.old.vn.", RecordType::SRV, vec![srv(1, 1, 5070, "old.vn.")]),
     ]);
     let server = serve(zone).await;
-    let (v4, v6) = (
-        locator_for(server, AddressFamilies::V4),
-        locator_for(server, AddressFamilies::V6),
-    );
+    let (v4, v6) =
+        (locator_for(server, AddressFamilies::V4), locator_for(server, AddressFamilies::V6));
     assert_eq!(targets(&v4, "sip:both.vn").await, ["udp:192.0.2.1:5060"]);
-    assert_eq!(
-        targets(&v6, "sip:both.vn").await,
-        ["udp:[2001:db8::1]:5060"]
-    );
+    assert_eq!(targets(&v6, "sip:both.vn").await, ["udp:[2001:db8::1]:5060"]);
     for uri in ["sip:old.vn:5060", "sip:old.vn", "sip:192.0.2.9"] {
         let error = v6.locate(&uri.parse().unwrap()).await.unwrap_err();
-        assert!(
-            error.to_string().contains("has no IPv6 address"),
-            "{uri}: {error}"
-        );
+        assert!(error.to_string().contains("has no IPv6 address"), "{uri}: {error}");
     }
     let unknown = v6.locate(&"sip:unknown.vn:5060".parse().unwrap()).await;
     let host = "unknown.vn".to_owned();
     assert_eq!(unknown, Err(LocateError::UnknownHost { host }));
-    assert_eq!(
-        AddressFamilies::of("0.0.0.0".parse().unwrap()),
-        AddressFamilies::V4
-    );
-    assert_eq!(
-        AddressFamilies::of("::".parse().unwrap()),
-        AddressFamilies::Both
-    );
-    assert_eq!(
-        AddressFamilies::of("2001:db8::5".parse().unwrap()),
-        AddressFamilies::V6
-    );
+    assert_eq!(AddressFamilies::of("0.0.0.0".parse().unwrap()), AddressFamilies::V4);
+    assert_eq!(AddressFamilies::of("::".parse().unwrap()), AddressFamilies::Both);
+    assert_eq!(AddressFamilies::of("2001:db8::5".parse().unwrap()), AddressFamilies::V6);
 }
 
 #[tokio::test]
@@ -199,10 +152,7 @@ async fn with_a_transport_its_srv_records_are_used_in_order() {
         ["tcp:192.0.2.1:5061", "tcp:192.0.2.2:5062"]
     );
     // TLS has no SRV record: the default port.
-    assert_eq!(
-        targets(&locator, "sip:carrier.vn;transport=tls").await,
-        ["tls:192.0.2.9:5061"]
-    );
+    assert_eq!(targets(&locator, "sip:carrier.vn;transport=tls").await, ["tls:192.0.2.9:5061"]);
 }
 
 #[tokio::test]
@@ -217,16 +167,8 @@ async fn naptr_selects_the_transports_and_srv_the_targets() {
                 naptr(1, "SIP+D2S", "sctp.carrier.vn."),
             ],
         ),
-        (
-            "udp.carrier.vn.",
-            RecordType::SRV,
-            vec![srv(1, 1, 5070, "one.carrier.vn.")],
-        ),
-        (
-            "tls.carrier.vn.",
-            RecordType::SRV,
-            vec![srv(1, 1, 5071, "one.carrier.vn.")],
-        ),
+        ("udp.carrier.vn.", RecordType::SRV, vec![srv(1, 1, 5070, "one.carrier.vn.")]),
+        ("tls.carrier.vn.", RecordType::SRV, vec![srv(1, 1, 5071, "one.carrier.vn.")]),
         ("one.carrier.vn.", RecordType::A, vec![a(1)]),
     ]);
     let locator = locator(zone).await;
@@ -240,31 +182,18 @@ async fn naptr_selects_the_transports_and_srv_the_targets() {
 #[tokio::test]
 async fn without_any_srv_record_udp_at_the_default_port_is_used() {
     let locator = locator(zone(&[("plain.vn.", RecordType::A, vec![a(7)])])).await;
-    assert_eq!(
-        targets(&locator, "sip:plain.vn").await,
-        ["udp:192.0.2.7:5060"]
-    );
+    assert_eq!(targets(&locator, "sip:plain.vn").await, ["udp:192.0.2.7:5060"]);
 }
 
 #[tokio::test]
 async fn an_unknown_host_or_service_is_named_in_the_error() {
-    let zone = zone(&[(
-        "_sip._udp.closed.vn.",
-        RecordType::SRV,
-        vec![srv(0, 0, 0, ".")],
-    )]);
+    let zone = zone(&[("_sip._udp.closed.vn.", RecordType::SRV, vec![srv(0, 0, 0, ".")])]);
     let locator = locator(zone).await;
     let locate_error = async |uri: &str| locator.locate(&uri.parse().unwrap()).await.unwrap_err();
     let unknown = locate_error("sip:unknown.vn").await;
-    assert_eq!(
-        unknown.to_string(),
-        "the host unknown.vn does not exist in DNS"
-    );
+    assert_eq!(unknown.to_string(), "the host unknown.vn does not exist in DNS");
     let closed = locate_error("sip:closed.vn;transport=udp").await;
-    assert_eq!(
-        closed.to_string(),
-        "according to DNS, closed.vn does not accept SIP over udp"
-    );
+    assert_eq!(closed.to_string(), "according to DNS, closed.vn does not accept SIP over udp");
 }
 
 #[tokio::test]

@@ -56,13 +56,7 @@ impl Connection {
         events: Arc<OnStreamEvent>,
         last_errors: LastErrors,
     ) -> Connection {
-        Connection {
-            hop,
-            outgoing,
-            events,
-            last_errors,
-            has_received: false,
-        }
+        Connection { hop, outgoing, events, last_errors, has_received: false }
     }
 
     /// Connects, preferably from `local`, and serves the connection until it ends.
@@ -94,9 +88,7 @@ impl Connection {
         };
         let connector = TlsConnector::from(Arc::clone(&profile.config));
         let handshake = connector.connect(profile.server_name.clone(), stream);
-        let stream = timeout(HANDSHAKE_TIMEOUT, handshake)
-            .await?
-            .map_err(invalid_data)?;
+        let stream = timeout(HANDSHAKE_TIMEOUT, handshake).await?.map_err(invalid_data)?;
         self.run(stream, true).await
     }
 
@@ -175,9 +167,7 @@ impl Connection {
     }
 
     fn report_failure(&self, outgoing: &Outgoing) {
-        (self.events)(StreamEvent::Failed {
-            token: outgoing.token,
-        });
+        (self.events)(StreamEvent::Failed { token: outgoing.token });
     }
 
     /// Reports each message that is still queued as failed.

@@ -50,20 +50,14 @@ impl Framer {
                 return Ok(Some(Frame::Ping));
             }
             // A pong, or the first half of a ping, which waits for the rest.
-            let empty = self
-                .bytes
-                .iter()
-                .take_while(|b| b"\r\n".contains(b))
-                .count();
+            let empty = self.bytes.iter().take_while(|b| b"\r\n".contains(b)).count();
             if empty == self.bytes.len() {
                 return Ok(None);
             }
             self.drop_front(empty);
         }
         let from = self.searched.saturating_sub(3);
-        let end = self.bytes[from..]
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n");
+        let end = self.bytes[from..].windows(4).position(|four| four == b"\r\n\r\n");
         let Some(end) = end else {
             self.searched = self.bytes.len();
             return match self.bytes.len() > MAX_HEAD_BYTES {
@@ -86,10 +80,7 @@ impl Framer {
         }
         let rest = self.bytes.split_off(head + length);
         self.searched = 0;
-        Ok(Some(Frame::Message(std::mem::replace(
-            &mut self.bytes,
-            rest,
-        ))))
+        Ok(Some(Frame::Message(std::mem::replace(&mut self.bytes, rest))))
     }
 
     fn drop_front(&mut self, length: usize) {
@@ -153,14 +144,8 @@ mod tests {
         for (text, error) in [
             ("BYE x SIP/2.0\r\nVia: x\r\n\r\n", FramingError::NoLength),
             ("BYE x SIP/2.0\r\nl: -1\r\n\r\n", FramingError::NoLength),
-            (
-                "BYE x SIP/2.0\r\nl: 1\r\nl: 2\r\n\r\n",
-                FramingError::NoLength,
-            ),
-            (
-                "BYE x SIP/2.0\r\nl: 99999999\r\n\r\n",
-                FramingError::BodyTooLong,
-            ),
+            ("BYE x SIP/2.0\r\nl: 1\r\nl: 2\r\n\r\n", FramingError::NoLength),
+            ("BYE x SIP/2.0\r\nl: 99999999\r\n\r\n", FramingError::BodyTooLong),
             (&long, FramingError::HeadTooLong),
         ] {
             let mut framer = Framer::default();

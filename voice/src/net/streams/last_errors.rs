@@ -47,10 +47,7 @@ mod tests {
     use crate::sip::message::hop::Transport;
 
     fn hop(port: u16) -> Hop {
-        Hop {
-            transport: Transport::Tls,
-            address: ([192, 0, 2, 1], port).into(),
-        }
+        Hop { transport: Transport::Tls, address: ([192, 0, 2, 1], port).into() }
     }
 
     #[test]
@@ -60,10 +57,7 @@ mod tests {
         errors.insert(hop(5061), "refused");
         errors.insert(hop(5061), "certificate expired");
         errors.insert(hop(5062), "refused");
-        assert_eq!(
-            errors.get(hop(5061)).as_deref(),
-            Some("certificate expired")
-        );
+        assert_eq!(errors.get(hop(5061)).as_deref(), Some("certificate expired"));
         errors.remove(hop(5061));
         assert_eq!(errors.get(hop(5061)), None);
         assert_eq!(errors.get(hop(5062)).as_deref(), Some("refused"));

@@ -43,10 +43,7 @@ pub enum StreamsError {
     )]
     AddressInUse { address: SocketAddr },
     #[error("cannot listen on TCP {address}: set sip.listen_udp to an address of this machine")]
-    Address {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Address { address: SocketAddr, source: io::Error },
     #[error("the thread for SIP over TCP and TLS cannot be started")]
     Thread(#[source] io::Error),
 }
@@ -98,10 +95,7 @@ impl Streams {
         thread.spawn(run).map_err(StreamsError::Thread)?;
         let ended = |_| StreamsError::Thread(io::Error::other("the thread ended"));
         started.recv().map_err(ended)??;
-        Ok(Streams {
-            commands,
-            last_errors,
-        })
+        Ok(Streams { commands, last_errors })
     }
 
     /// Sends a message, opening a connection if there is none. Never waits.
@@ -132,10 +126,8 @@ impl Streams {
 }
 
 fn open(address: SocketAddr) -> Result<(Runtime, TcpListener), StreamsError> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(StreamsError::Thread)?;
+    let runtime =
+        Builder::new_current_thread().enable_all().build().map_err(StreamsError::Thread)?;
     let listener = {
         let _entered = runtime.enter();
         sockets::listen(address).map_err(|source| match source.kind() {
@@ -212,9 +204,7 @@ impl Connections {
     }
 
     fn report_failure(&self, outgoing: &Outgoing) {
-        (self.events)(StreamEvent::Failed {
-            token: outgoing.token,
-        });
+        (self.events)(StreamEvent::Failed { token: outgoing.token });
     }
 
     fn open(&mut self, to: Hop, first: Outgoing) {
@@ -233,11 +223,7 @@ impl Connections {
     }
 
     fn accept(&mut self, stream: TcpStream, from: SocketAddr) {
-        let from = Hop {
-            transport: Transport::Tcp,
-            address: from,
-        }
-        .canonical();
+        let from = Hop { transport: Transport::Tcp, address: from }.canonical();
         let is_peer = self.peers.contains(&from.address.ip());
         if !is_peer || self.incoming >= MAX_INCOMING || self.open.contains_key(&from) {
             metrics::counter!("nexo_sip_connections_refused_total").increment(1);
@@ -251,12 +237,7 @@ impl Connections {
     }
 
     fn connection(&self, hop: Hop, outgoing: mpsc::Receiver<Outgoing>) -> Connection {
-        Connection::new(
-            hop,
-            outgoing,
-            Arc::clone(&self.events),
-            self.last_errors.clone(),
-        )
+        Connection::new(hop, outgoing, Arc::clone(&self.events), self.last_errors.clone())
     }
 
     fn remove(&mut self, hop: Hop) {

@@ -34,11 +34,7 @@ impl Scene {
         };
         let streams = Streams::start(listen, Box::new(on_event)).unwrap();
         streams.set_peers([IpAddr::from([127, 0, 0, 1])].into());
-        Scene {
-            streams,
-            events,
-            listen,
-        }
+        Scene { streams, events, listen }
     }
 
     fn send(&self, to: Hop, token: u64) {
@@ -169,17 +165,8 @@ fn a_message_that_cannot_be_sent_is_reported_once_with_its_token() {
     assert_eq!(scene.failed(), Some(7));
     let transport = Transport::Tls;
     scene.send(Hop { transport, address }, 8);
-    assert_eq!(
-        scene.failed(),
-        Some(8),
-        "there is no TLS profile for this gateway"
-    );
-    assert!(
-        scene
-            .events
-            .recv_timeout(Duration::from_millis(200))
-            .is_err()
-    );
+    assert_eq!(scene.failed(), Some(8), "there is no TLS profile for this gateway");
+    assert!(scene.events.recv_timeout(Duration::from_millis(200)).is_err());
 }
 
 #[test]
@@ -189,17 +176,12 @@ fn garbage_closes_the_connection_and_the_next_message_opens_another() {
     scene.send(hop, 1);
     let mut stream = accept(&listener);
     assert_eq!(read(&mut stream, message("1").len()), message("1"));
-    stream
-        .write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\nhello")
-        .unwrap();
+    stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\nhello").unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty(), "the connection is closed");
     scene.send(hop, 2);
-    assert_eq!(
-        read(&mut accept(&listener), message("2").len()),
-        message("2")
-    );
+    assert_eq!(read(&mut accept(&listener), message("2").len()), message("2"));
 }
 
 #[test]
@@ -223,22 +205,14 @@ fn only_gateways_may_connect_to_us() {
     stranger.set_read_timeout(Some(TIMEOUT)).unwrap();
     let _ = stranger.write_all(&message("hello"));
     assert!(matches!(stranger.read(&mut [0; 10]), Ok(0) | Err(_)));
-    assert!(
-        scene
-            .events
-            .recv_timeout(Duration::from_millis(100))
-            .is_err()
-    );
+    assert!(scene.events.recv_timeout(Duration::from_millis(100)).is_err());
 }
 
 #[tokio::test]
 async fn a_port_in_use_is_named_in_the_error() {
     let (listener, hop) = far_end();
     let error = Streams::start(hop.address, Box::new(|_| {})).unwrap_err();
-    assert!(
-        matches!(error, StreamsError::AddressInUse { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, StreamsError::AddressInUse { .. }), "{error}");
     assert!(error.to_string().contains(&hop.address.to_string()));
     drop(listener);
 }
@@ -309,13 +283,8 @@ impl Authority {
 fn send_over_tls(server: Arc<ServerConfig>, profile: TlsProfile) -> Option<Vec<u8>> {
     let scene = Scene::new();
     let (listener, hop) = far_end();
-    let hop = Hop {
-        transport: Transport::Tls,
-        ..hop
-    };
-    scene
-        .streams
-        .set_tls([(hop.address, Arc::new(profile))].into());
+    let hop = Hop { transport: Transport::Tls, ..hop };
+    scene.streams.set_tls([(hop.address, Arc::new(profile))].into());
     scene.send(hop, 1);
     let stream = accept(&listener);
     let mut stream = StreamOwned::new(ServerConnection::new(server).unwrap(), stream);
@@ -347,10 +316,7 @@ fn tls_connects_only_if_the_certificate_is_trusted_and_has_the_right_name() {
         assert_eq!(read.is_some(), is_right, "{certified} for {named}");
     }
     let unknown = TlsProfile::build("sbc.example.vn", &Authority::new().files()).unwrap();
-    assert_eq!(
-        send_over_tls(authority.server("sbc.example.vn", false), unknown),
-        None
-    );
+    assert_eq!(send_over_tls(authority.server("sbc.example.vn", false), unknown), None);
 }
 
 #[test]
@@ -373,23 +339,14 @@ fn an_invalid_file_is_named_in_the_error() {
     let empty = authority.file("empty.pem", "");
     let missing = authority.folder.path().join("missing.pem");
     for path in [&empty, &missing] {
-        let files = TlsFiles {
-            authority: Some(path.clone()),
-            ..TlsFiles::default()
-        };
+        let files = TlsFiles { authority: Some(path.clone()), ..TlsFiles::default() };
         let error = TlsProfile::build("x", &files).unwrap_err().to_string();
         assert!(error.contains("contains no certificate"), "{error}");
         assert!(error.contains(path.to_str().unwrap()), "{error}");
     }
-    let half = TlsFiles {
-        key: Some(empty.clone()),
-        ..authority.files()
-    };
+    let half = TlsFiles { key: Some(empty.clone()), ..authority.files() };
     let error = TlsProfile::build("x", &half).unwrap_err().to_string();
-    assert!(
-        error.contains("both the certificate and its key"),
-        "{error}"
-    );
+    assert!(error.contains("both the certificate and its key"), "{error}");
     let named = TlsProfile::build("not a name", &authority.files()).unwrap_err();
     assert!(matches!(named, tls::TlsError::Name { .. }));
 }

@@ -18,10 +18,7 @@ pub enum TlsError {
     #[error("{path} contains no private key in PEM format")]
     NoKey { path: PathBuf },
     #[error("{path} contains a certificate that cannot be used as an authority: {source}")]
-    Authority {
-        path: PathBuf,
-        source: rustls::Error,
-    },
+    Authority { path: PathBuf, source: rustls::Error },
     #[error("a client certificate needs both the certificate and its key")]
     IncompleteIdentity,
     #[error("the client certificate cannot be used with its key: {0}")]
@@ -52,9 +49,7 @@ pub struct TlsProfile {
 
 impl std::fmt::Debug for TlsProfile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsProfile")
-            .field("server_name", &self.server_name)
-            .finish_non_exhaustive()
+        f.debug_struct("TlsProfile").field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }
 
@@ -65,9 +60,8 @@ impl TlsProfile {
     /// [`TlsError`], with the invalid file.
     pub fn build(server_name: &str, files: &TlsFiles) -> Result<TlsProfile, TlsError> {
         let name = server_name.trim_start_matches('[').trim_end_matches(']');
-        let server_name = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name {
-            name: name.to_owned(),
-        })?;
+        let server_name = ServerName::try_from(name.to_owned())
+            .map_err(|_| TlsError::Name { name: name.to_owned() })?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -80,10 +74,7 @@ impl TlsProfile {
                 .map_err(TlsError::Identity)?,
             (Some(_), None) | (None, Some(_)) => return Err(TlsError::IncompleteIdentity),
         };
-        Ok(TlsProfile {
-            config: Arc::new(config),
-            server_name,
-        })
+        Ok(TlsProfile { config: Arc::new(config), server_name })
     }
 }
 
@@ -94,10 +85,7 @@ fn roots(authority: Option<&Path>) -> Result<RootCertStore, TlsError> {
             for certificate in certificates(path)? {
                 roots
                     .add(certificate)
-                    .map_err(|source| TlsError::Authority {
-                        path: path.to_owned(),
-                        source,
-                    })?;
+                    .map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
             }
         }
         None => {
@@ -111,9 +99,7 @@ fn roots(authority: Option<&Path>) -> Result<RootCertStore, TlsError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let none = || TlsError::NoCertificate {
-        path: path.to_owned(),
-    };
+    let none = || TlsError::NoCertificate { path: path.to_owned() };
     let found = CertificateDer::pem_file_iter(path).map_err(|_| none())?;
     let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|_| none())?;
     match found.is_empty() {
@@ -123,7 +109,5 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|_| TlsError::NoKey {
-        path: path.to_owned(),
-    })
+    PrivateKeyDer::from_pem_file(path).map_err(|_| TlsError::NoKey { path: path.to_owned() })
 }

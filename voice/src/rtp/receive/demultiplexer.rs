@@ -66,24 +66,11 @@ impl<S: Copy + PartialEq> Demultiplexer<S> {
     /// Returns the `nth` stream that a packet may belong to. More than one is possible only if
     /// several far ends share an address; authentication then tells them apart.
     pub fn find(&self, from: SocketAddr, ssrc: u32, nth: usize) -> Option<S> {
-        let known = self
-            .announced
-            .get(&from)
-            .or_else(|| self.latched.get(&from));
+        let known = self.announced.get(&from).or_else(|| self.latched.get(&from));
         if let Some(members) = known {
-            return self.member(
-                members,
-                Source {
-                    address: from,
-                    ssrc,
-                },
-                nth,
-            );
+            return self.member(members, Source { address: from, ssrc }, nth);
         }
-        if self.ended.contains(&Source {
-            address: from,
-            ssrc,
-        }) {
+        if self.ended.contains(&Source { address: from, ssrc }) {
             return None;
         }
         match self.unlatched.get(&from.ip()).map(Vec::as_slice) {
@@ -94,9 +81,7 @@ impl<S: Copy + PartialEq> Demultiplexer<S> {
     }
 
     fn member(&self, members: &[Member<S>], source: Source, nth: usize) -> Option<S> {
-        let same = members
-            .iter()
-            .find(|member| member.ssrc == Some(source.ssrc));
+        let same = members.iter().find(|member| member.ssrc == Some(source.ssrc));
         if let Some(member) = same {
             return (nth == 0).then_some(member.stream);
         }
@@ -114,10 +99,7 @@ impl<S: Copy + PartialEq> Demultiplexer<S> {
         if let Some(streams) = self.announced_rtcp.get(&from) {
             return streams.get(nth).copied();
         }
-        let at_ip = self
-            .latched
-            .iter()
-            .filter(|(address, _)| address.ip() == from.ip());
+        let at_ip = self.latched.iter().filter(|(address, _)| address.ip() == from.ip());
         at_ip
             .flat_map(|(_, members)| members)
             .filter(|member| member.ssrc == Some(sender_ssrc))
@@ -146,10 +128,7 @@ impl<S: Copy + PartialEq> Demultiplexer<S> {
         let members = map.entry(current.address).or_default();
         match members.iter_mut().find(|member| member.stream == stream) {
             Some(member) => member.ssrc = Some(current.ssrc),
-            None => members.push(Member {
-                stream,
-                ssrc: Some(current.ssrc),
-            }),
+            None => members.push(Member { stream, ssrc: Some(current.ssrc) }),
         }
     }
 
@@ -160,11 +139,7 @@ impl<S: Copy + PartialEq> Demultiplexer<S> {
         let is_other = |member: &Member<S>| member.stream != stream;
         retain_at(&mut self.announced, expected.announced, is_other);
         let is_other_stream = |other: &S| *other != stream;
-        retain_at(
-            &mut self.announced_rtcp,
-            expected.announced_rtcp,
-            is_other_stream,
-        );
+        retain_at(&mut self.announced_rtcp, expected.announced_rtcp, is_other_stream);
         if let Some(source) = rule.latched() {
             retain_at(&mut self.latched, source.address, is_other);
         }
@@ -243,13 +218,7 @@ mod tests {
             let from = at(from);
             let stream = self.demultiplexer.find(from, ssrc, 0)?;
             let rule = &mut self.rules[stream as usize];
-            let header = Header {
-                marker: false,
-                payload_type: 8,
-                sequence,
-                timestamp: 0,
-                ssrc,
-            };
+            let header = Header { marker: false, payload_type: 8, sequence, timestamp: 0, ssrc };
             self.now += Duration::from_millis(20);
             match rule.judge(from, &header, true, self.now) {
                 Verdict::Ignored => None,

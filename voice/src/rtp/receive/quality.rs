@@ -109,14 +109,10 @@ impl ReceptionStats {
         let received = self.received.saturating_sub(self.received_before);
         (self.expected_before, self.received_before) = (expected, self.received);
         let lost = fresh.saturating_sub(received);
-        let since = self
-            .sender_time
-            .map(|(_, at)| now.saturating_duration_since(at));
+        let since = self.sender_time.map(|(_, at)| now.saturating_duration_since(at));
         ReportBlock {
             ssrc: self.ssrc,
-            fraction_lost: (u64::from(lost) * 256)
-                .checked_div(fresh.into())
-                .unwrap_or(0) as u8,
+            fraction_lost: (u64::from(lost) * 256).checked_div(fresh.into()).unwrap_or(0) as u8,
             lost: self.lost().min(MAX_REPORTED_LOST) as i32,
             highest_sequence: self.highest,
             jitter: self.jitter(),
@@ -167,28 +163,16 @@ mod tests {
         assert_eq!(report.lost, 3);
         assert_eq!(report.fraction_lost, (3 * 256 / 100) as u8);
         assert_eq!(report.highest_sequence, u32::from(u16::MAX - 5) + 99);
-        assert_eq!(
-            stats.report_block(Instant::now()).fraction_lost,
-            0,
-            "no packets since"
-        );
+        assert_eq!(stats.report_block(Instant::now()).fraction_lost, 0, "no packets since");
     }
 
     #[test]
     fn jitter_approaches_the_mean_difference() {
         let steady = received(500, &[], |_| 70 * MS);
         assert_eq!(steady.jitter(), 0);
-        let jittery = received(
-            500,
-            &[],
-            |n| if n % 2 == 0 { 5 * MS } else { Duration::ZERO },
-        );
+        let jittery = received(500, &[], |n| if n % 2 == 0 { 5 * MS } else { Duration::ZERO });
         // 5 ms are 40 units.
-        assert!(
-            (36..=41).contains(&jittery.jitter()),
-            "{}",
-            jittery.jitter()
-        );
+        assert!((36..=41).contains(&jittery.jitter()), "{}", jittery.jitter());
     }
 
     #[test]
@@ -215,10 +199,7 @@ mod tests {
         assert_eq!(stats.report_block(now).last_report, 0);
         stats.record_sender_time(0xabcd_1234, now);
         let report = stats.report_block(now + Duration::from_millis(500));
-        assert_eq!(
-            (report.last_report, report.since_last_report),
-            (0xabcd_1234, 32_768)
-        );
+        assert_eq!((report.last_report, report.since_last_report), (0xabcd_1234, 32_768));
     }
 
     #[test]

@@ -129,22 +129,11 @@ mod tests {
     const EVENTS: u8 = 101;
 
     fn header(payload_type: u8, sequence: u16, timestamp: u32) -> Header {
-        Header {
-            marker: false,
-            payload_type,
-            sequence,
-            timestamp,
-            ssrc: 5,
-        }
+        Header { marker: false, payload_type, sequence, timestamp, ssrc: 5 }
     }
 
     fn press(code: u8) -> [u8; 4] {
-        let event = TelephoneEvent {
-            code,
-            is_end: false,
-            volume: 10,
-            duration: 160,
-        };
+        let event = TelephoneEvent { code, is_end: false, volume: 10, duration: 160 };
         event.bytes()
     }
 

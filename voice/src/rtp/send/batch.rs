@@ -112,11 +112,10 @@ impl Batch {
             slices
         });
         let mut failed = 0;
-        self.sender
-            .send(socket, &slices[..packets.len()], &self.addresses, |n, _| {
-                failed += 1;
-                on_failure(packets[n].stream);
-            });
+        self.sender.send(socket, &slices[..packets.len()], &self.addresses, |n, _| {
+            failed += 1;
+            on_failure(packets[n].stream);
+        });
         let sent = packets.len() as u64 - failed;
         self.packets.clear();
         self.addresses.clear();

@@ -171,15 +171,7 @@ mod tests {
         let range = |text: &str| text.parse::<PortRange>();
         assert_eq!(range("20000-20063").unwrap().to_string(), "20000-20063");
         assert_eq!(range("0-0"), Ok(PortRange::ephemeral()));
-        for text in [
-            "",
-            "20000",
-            "20063-20000",
-            "20001-20002",
-            "a-b",
-            "0-9",
-            "20000-70000",
-        ] {
+        for text in ["", "20000", "20063-20000", "20001-20002", "a-b", "0-9", "20000-70000"] {
             assert_eq!(range(text), Err(PortRangeError), "{text:?}");
         }
     }
@@ -188,10 +180,7 @@ mod tests {
     fn ports_in_use_are_skipped_and_a_full_range_is_an_error() {
         let in_use = bind(LOOPBACK, 0).unwrap();
         let port = in_use.local_addr().unwrap().port() & !1;
-        let range = PortRange {
-            first: port,
-            last: port + 1,
-        };
+        let range = PortRange { first: port, last: port + 1 };
         match open(LOOPBACK, range) {
             Err(PortsError::NoneFree { range: named }) => assert_eq!(named, range),
             other => panic!("{other:?}"),
@@ -204,9 +193,7 @@ mod tests {
         assert_eq!(pairs.len(), MAX_PAIRS);
         assert!(pairs.iter().all(|pair| pair.rtp_port != 0));
         assert!(
-            pairs
-                .iter()
-                .any(|pair| pair.rtp_port % 2 == 0 && pair.rtcp_port == pair.rtp_port + 1)
+            pairs.iter().any(|pair| pair.rtp_port % 2 == 0 && pair.rtcp_port == pair.rtp_port + 1)
         );
     }
 }

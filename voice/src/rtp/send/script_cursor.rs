@@ -12,11 +12,7 @@ pub(super) struct ScriptCursor {
 
 impl ScriptCursor {
     pub fn new(script: Script) -> ScriptCursor {
-        ScriptCursor {
-            pieces: script.pieces,
-            piece: 0,
-            frame: 0,
-        }
+        ScriptCursor { pieces: script.pieces, piece: 0, frame: 0 }
     }
 
     /// The next frame, and the mark that it completes. `None` at the end of the script.

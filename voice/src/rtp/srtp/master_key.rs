@@ -32,11 +32,8 @@ pub enum Suite {
 
 impl Suite {
     /// All supported suites.
-    pub const ALL: [Suite; 3] = [
-        Suite::AesCm128HmacSha1_80,
-        Suite::AesCm128HmacSha1_32,
-        Suite::AesCm256HmacSha1_80,
-    ];
+    pub const ALL: [Suite; 3] =
+        [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32, Suite::AesCm256HmacSha1_80];
 
     /// Returns the name in SDP.
     pub fn name(self) -> &'static str {
@@ -169,11 +166,7 @@ impl MasterKey {
     }
 
     fn zeros(suite: Suite) -> MasterKey {
-        MasterKey {
-            suite,
-            key: [0; MAX_KEY_BYTES],
-            salt: [0; SALT_BYTES],
-        }
+        MasterKey { suite, key: [0; MAX_KEY_BYTES], salt: [0; SALT_BYTES] }
     }
 }
 
@@ -251,26 +244,10 @@ mod tests {
         for (suite, value, error) in [
             (Suite::AesCm256HmacSha1_80, INLINE_128, InlineError::Length),
             (Suite::AesCm128HmacSha1_80, "", InlineError::Length),
-            (
-                Suite::AesCm128HmacSha1_80,
-                &INLINE_128[4..],
-                InlineError::Length,
-            ),
-            (
-                Suite::AesCm128HmacSha1_80,
-                &"A".repeat(4_000),
-                InlineError::Length,
-            ),
-            (
-                Suite::AesCm128HmacSha1_80,
-                &"A".repeat(61),
-                InlineError::NotBase64,
-            ),
-            (
-                Suite::AesCm128HmacSha1_80,
-                &INLINE_128.replace('P', "-"),
-                InlineError::NotBase64,
-            ),
+            (Suite::AesCm128HmacSha1_80, &INLINE_128[4..], InlineError::Length),
+            (Suite::AesCm128HmacSha1_80, &"A".repeat(4_000), InlineError::Length),
+            (Suite::AesCm128HmacSha1_80, &"A".repeat(61), InlineError::NotBase64),
+            (Suite::AesCm128HmacSha1_80, &INLINE_128.replace('P', "-"), InlineError::NotBase64),
         ] {
             let read = MasterKey::from_inline(suite, value);
             assert_eq!(read.map(|_| ()), Err(error), "{value}");
@@ -291,9 +268,7 @@ mod tests {
     fn every_byte_of_a_random_key_is_random() {
         for suite in Suite::ALL {
             let mut rng = StdRng::seed_from_u64(7);
-            let keys: Vec<_> = (0..8)
-                .map(|_| bytes(&MasterKey::random(suite, &mut rng)))
-                .collect();
+            let keys: Vec<_> = (0..8).map(|_| bytes(&MasterKey::random(suite, &mut rng))).collect();
             for at in 0..suite.key_bytes() + suite.salt_bytes() {
                 assert!(keys.iter().any(|key| key[at] != keys[0][at]), "{at}");
             }

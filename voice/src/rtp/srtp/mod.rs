@@ -167,9 +167,8 @@ impl Receiver {
         let context = &mut self.0;
         check_length(packet.len())?;
         let (authentic, tag) = split_tag(packet, RTCP_TAG_BYTES)?;
-        let (plain, word) = authentic
-            .split_last_chunk::<RTCP_INDEX_BYTES>()
-            .ok_or(SrtpError::Malformed)?;
+        let (plain, word) =
+            authentic.split_last_chunk::<RTCP_INDEX_BYTES>().ok_or(SrtpError::Malformed)?;
         let (ssrc, word) = (rtcp_ssrc(plain)?, u32::from_be_bytes(*word));
         let rtcp_bytes = plain.len();
         let index = u64::from(word & !RTCP_ENCRYPTED);
@@ -212,9 +211,7 @@ impl RtpHeader {
             .ok_or(SrtpError::Malformed)?;
         let mut bytes = fixed.len() + usize::from(fixed[0] & 0x0f) * 4;
         if fixed[0] & 0x10 != 0 {
-            let extension = rest
-                .get(bytes - fixed.len()..)
-                .and_then(<[u8]>::first_chunk);
+            let extension = rest.get(bytes - fixed.len()..).and_then(<[u8]>::first_chunk);
             let [_, _, words @ ..]: &[u8; 4] = extension.ok_or(SrtpError::Malformed)?;
             bytes += 4 + usize::from(u16::from_be_bytes(*words)) * 4;
         }
@@ -235,9 +232,7 @@ fn rtcp_ssrc(packet: &[u8]) -> Result<u32, SrtpError> {
         .first_chunk::<RTCP_HEADER_BYTES>()
         .filter(|header| header[0] >> 6 == 2)
         .ok_or(SrtpError::Malformed)?;
-    Ok(u32::from_be_bytes([
-        header[4], header[5], header[6], header[7],
-    ]))
+    Ok(u32::from_be_bytes([header[4], header[5], header[6], header[7]]))
 }
 
 fn split_tag(packet: &[u8], tag_bytes: usize) -> Result<(&[u8], &[u8]), SrtpError> {

@@ -57,11 +57,7 @@ impl ReplayWindow {
             }
             earlier => {
                 let ahead = earlier.map_or(WINDOW, |highest| index - highest);
-                let kept = if ahead < WINDOW {
-                    self.seen << ahead
-                } else {
-                    0
-                };
+                let kept = if ahead < WINDOW { self.seen << ahead } else { 0 };
                 self.seen = kept | 1;
                 self.highest = Some(index);
             }
@@ -107,10 +103,7 @@ mod tests {
 
     #[test]
     fn there_is_no_index_after_the_last() {
-        assert_eq!(
-            packet_index(Some(INDEX_COUNT - 2), 65_535),
-            Some(INDEX_COUNT - 1)
-        );
+        assert_eq!(packet_index(Some(INDEX_COUNT - 2), 65_535), Some(INDEX_COUNT - 1));
         assert_eq!(packet_index(Some(INDEX_COUNT - 1), 0), None);
     }
 

@@ -28,11 +28,9 @@ impl Sources {
         match self.0.iter().find(|source| source.ssrc == ssrc) {
             Some(source) => Ok(*source),
             None if self.0.len() >= MAX_SOURCES => Err(SrtpError::TooManySources),
-            None => Ok(Source {
-                ssrc,
-                rtp: ReplayWindow::default(),
-                rtcp: ReplayWindow::default(),
-            }),
+            None => {
+                Ok(Source { ssrc, rtp: ReplayWindow::default(), rtcp: ReplayWindow::default() })
+            }
         }
     }
 

@@ -12,9 +12,7 @@ pub(super) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     let digit = |byte: u8| (byte as char).to_digit(16).unwrap() as u8;
     let pairs = digits.chunks(2);
-    pairs
-        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-        .collect()
+    pairs.map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 fn suites() -> impl Strategy<Value = Suite> {
@@ -123,10 +121,7 @@ fn a_stream_is_decrypted_across_many_rollovers() {
         let packet = protected(&mut sender, index as u16);
         assert_eq!(take(&mut receiver, &packet), Ok(()), "{index}");
     }
-    assert_eq!(
-        receiver.0.sources.get(SSRC).unwrap().rtp.highest(),
-        Some(399_797)
-    );
+    assert_eq!(receiver.0.sources.get(SSRC).unwrap().rtp.highest(), Some(399_797));
 }
 
 #[test]
@@ -207,20 +202,14 @@ fn an_unencrypted_rtcp_packet_is_rejected_even_if_authentic() {
     packet.extend(3u32.to_be_bytes());
     let tag = sender.0.rtcp.tag(&packet, &[]);
     packet.extend(&tag[..RTCP_TAG_BYTES]);
-    assert_eq!(
-        take_rtcp(&mut receiver, &packet),
-        Err(SrtpError::Unencrypted)
-    );
+    assert_eq!(take_rtcp(&mut receiver, &packet), Err(SrtpError::Unencrypted));
 }
 
 #[test]
 fn rtp_is_not_accepted_as_rtcp_nor_with_another_key() {
     let (mut sender, mut receiver) = pair(Suite::AesCm128HmacSha1_80);
     let packet = protected(&mut sender, 1);
-    assert_eq!(
-        take_rtcp(&mut receiver, &packet),
-        Err(SrtpError::Unauthentic)
-    );
+    assert_eq!(take_rtcp(&mut receiver, &packet), Err(SrtpError::Unauthentic));
     let other = MasterKey::random(Suite::AesCm128HmacSha1_80, &mut StdRng::seed_from_u64(2));
     let mut other = Receiver::new(&other);
     assert_eq!(take(&mut other, &packet), Err(SrtpError::Unauthentic));
@@ -254,10 +243,7 @@ fn only_authentic_sources_count_towards_the_limit() {
         assert_eq!(take(&mut receiver, &packet), Ok(()));
     }
     let mut packet = rtp(99, 1, &PAYLOAD);
-    assert_eq!(
-        sender.protect_rtp(&mut packet),
-        Err(SrtpError::TooManySources)
-    );
+    assert_eq!(sender.protect_rtp(&mut packet), Err(SrtpError::TooManySources));
     packet.extend([0; 10]);
     assert_eq!(take(&mut receiver, &packet), Err(SrtpError::TooManySources));
     let mut known = rtp(3, 2, &PAYLOAD);

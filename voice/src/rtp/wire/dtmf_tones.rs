@@ -14,12 +14,8 @@ const MAX_DBM0: f32 = 3.17;
 const BLOCK: usize = 102;
 const ROWS: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
 const COLUMNS: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
-const KEYPAD: [[char; 4]; 4] = [
-    ['1', '2', '3', 'A'],
-    ['4', '5', '6', 'B'],
-    ['7', '8', '9', 'C'],
-    ['*', '0', '#', 'D'],
-];
+const KEYPAD: [[char; 4]; 4] =
+    [['1', '2', '3', 'A'], ['4', '5', '6', 'B'], ['7', '8', '9', 'C'], ['*', '0', '#', 'D']];
 /// The least mean square of a block that is analysed: about −36 dBm0, half of it for each tone.
 const MIN_POWER: f32 = 1.3e5;
 /// The least share of a block's energy in the two tones. Speech has less.
@@ -120,10 +116,8 @@ impl ToneDetector {
             return None;
         }
         let mut powers = [0.0; 8];
-        for ((power, filter), coefficient) in powers
-            .iter_mut()
-            .zip(&self.filters)
-            .zip(COEFFICIENTS.iter())
+        for ((power, filter), coefficient) in
+            powers.iter_mut().zip(&self.filters).zip(COEFFICIENTS.iter())
         {
             *power =
                 filter[0] * filter[0] + filter[1] * filter[1] - coefficient * filter[0] * filter[1];
@@ -139,15 +133,9 @@ impl ToneDetector {
 
 /// The strongest tone of a group, if it stands out.
 fn strongest(powers: &[f32]) -> Option<(usize, f32)> {
-    let (place, power) = powers
-        .iter()
-        .copied()
-        .enumerate()
-        .max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (place, power) = powers.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
     let mut others = (0..powers.len()).filter(|other| *other != place);
-    others
-        .all(|other| powers[other] * MIN_RATIO_TO_OTHERS < power)
-        .then_some((place, power))
+    others.all(|other| powers[other] * MIN_RATIO_TO_OTHERS < power).then_some((place, power))
 }
 
 /// Twice the cosine of each tone's angle per sample.
@@ -208,9 +196,7 @@ mod tests {
 
     fn sine(frequency: f32, milliseconds: u32, amplitude: f32) -> Vec<i16> {
         let angle = |n: u32| std::f32::consts::TAU * frequency * n as f32 / RATE;
-        (0..milliseconds * 8)
-            .map(|n| (angle(n).sin() * amplitude) as i16)
-            .collect()
+        (0..milliseconds * 8).map(|n| (angle(n).sin() * amplitude) as i16).collect()
     }
 
     #[test]
@@ -234,11 +220,7 @@ mod tests {
 
     #[test]
     fn a_held_key_is_one_press() {
-        let samples = [
-            tone(DtmfKey::from_char('7').unwrap(), 2000, -10.0),
-            silence(100),
-        ]
-        .concat();
+        let samples = [tone(DtmfKey::from_char('7').unwrap(), 2000, -10.0), silence(100)].concat();
         assert_eq!(detected(&samples), ['7']);
     }
 
@@ -269,20 +251,12 @@ mod tests {
         let set = PromptSet::built_in();
         for language in [Language::Vi, Language::En] {
             for phrase in set.phrase_samples(language) {
-                assert_eq!(
-                    detected(&phrase),
-                    Vec::<char>::new(),
-                    "a phrase in {language:?}"
-                );
+                assert_eq!(detected(&phrase), Vec::<char>::new(), "a phrase in {language:?}");
             }
             for digit in 0..10 {
                 for slow in [false, true] {
                     let spoken = set.digit_samples(language, digit, slow);
-                    assert_eq!(
-                        detected(&spoken),
-                        Vec::<char>::new(),
-                        "{digit} in {language:?}"
-                    );
+                    assert_eq!(detected(&spoken), Vec::<char>::new(), "{digit} in {language:?}");
                 }
             }
         }
@@ -300,20 +274,14 @@ mod tests {
             .collect();
         assert_eq!(detected(&dial), Vec::<char>::new());
         let mut random = StdRng::seed_from_u64(3);
-        let noise: Vec<i16> = (0..80_000)
-            .map(|_| random.random_range(-9000..=9000))
-            .collect();
+        let noise: Vec<i16> = (0..80_000).map(|_| random.random_range(-9000..=9000)).collect();
         assert_eq!(detected(&noise), Vec::<char>::new());
     }
 
     #[test]
     fn tones_off_by_more_than_the_tolerance_of_telephones_are_not_keys() {
         let off = |frequency: f32| sine(frequency * 1.06, 200, 6000.0);
-        let samples: Vec<i16> = off(770.0)
-            .iter()
-            .zip(off(1336.0))
-            .map(|(a, b)| a + b)
-            .collect();
+        let samples: Vec<i16> = off(770.0).iter().zip(off(1336.0)).map(|(a, b)| a + b).collect();
         assert_eq!(detected(&samples), Vec::<char>::new());
     }
 }

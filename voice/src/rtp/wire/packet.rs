@@ -116,13 +116,9 @@ mod tests {
     #[test]
     fn padding_or_extension_past_the_end_is_rejected() {
         let fixed = |first: u8| vec![first, 8, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
-        for (first, rest) in [
-            (0xa0, &[5][..]),
-            (0xa0, &[0]),
-            (0xa0, &[]),
-            (0x90, &[0, 0, 0, 9]),
-            (0x8f, &[1]),
-        ] {
+        for (first, rest) in
+            [(0xa0, &[5][..]), (0xa0, &[0]), (0xa0, &[]), (0x90, &[0, 0, 0, 9]), (0x8f, &[1])]
+        {
             let mut bytes = fixed(first);
             bytes.extend(rest);
             assert_eq!(parse(&bytes), None, "{first:#x} {rest:?}");

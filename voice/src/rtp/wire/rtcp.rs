@@ -46,9 +46,7 @@ impl ReportBlock {
     /// Returns the round trip time of a block that is received at `ntp` (§6.4.1). `None` if the far
     /// end has received no sender report, or its values are inconsistent.
     pub fn round_trip(&self, ntp: u64) -> Option<Duration> {
-        let units = middle(ntp)
-            .wrapping_sub(self.last_report)
-            .wrapping_sub(self.since_last_report);
+        let units = middle(ntp).wrapping_sub(self.last_report).wrapping_sub(self.since_last_report);
         let is_known = self.last_report != 0 && units < u32::MAX / 2;
         is_known.then(|| Duration::from_secs_f64(f64::from(units) / 65_536.0))
     }
@@ -216,10 +214,7 @@ mod tests {
         write_sender_report(&SENDER, None, "nexo@h", true, &mut bytes);
         assert_eq!(bytes[..4], [0x80, 200, 0, 6]);
         assert_eq!(bytes[4..8], [1, 2, 3, 4]);
-        assert_eq!(
-            bytes[8..16],
-            [0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18]
-        );
+        assert_eq!(bytes[8..16], [0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18]);
         assert_eq!(bytes[16..28], [0, 0, 0, 160, 0, 0, 0, 50, 0, 0, 0x1f, 0x40]);
         assert_eq!(bytes[28..32], [0x81, 202, 0, 4]);
         assert_eq!(bytes[36..44], *b"\x01\x06nexo@h");
@@ -235,9 +230,7 @@ mod tests {
 
     #[test]
     fn report_blocks_are_parsed_from_receiver_and_sender_reports() {
-        let block = [
-            1, 2, 3, 4, 64, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 33, 0, 0, 0, 7, 0, 0, 0, 8,
-        ];
+        let block = [1, 2, 3, 4, 64, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 33, 0, 0, 0, 7, 0, 0, 0, 8];
         let mut receiver = vec![0x81, 201, 0, 7, 9, 9, 9, 9];
         receiver.extend(block);
         let mut sender = Vec::new();
@@ -252,10 +245,7 @@ mod tests {
             last_report: 7,
             since_last_report: 8,
         });
-        let reported = RtcpItem::SenderTime {
-            ssrc: SENDER.ssrc,
-            ntp_middle: 0x1314_1516,
-        };
+        let reported = RtcpItem::SenderTime { ssrc: SENDER.ssrc, ntp_middle: 0x1314_1516 };
         assert_eq!(parse(&receiver), [expected]);
         assert_eq!(parse(&sender), [reported, expected]);
         assert_eq!(parse(&receiver[..20]), []);
@@ -277,10 +267,7 @@ mod tests {
         let [_, RtcpItem::Block(block)] = parse(&bytes)[..] else {
             panic!("no block");
         };
-        assert_eq!(
-            (block.ssrc, block.fraction_lost, block.lost),
-            (77, 3, 0x12_3456)
-        );
+        assert_eq!((block.ssrc, block.fraction_lost, block.lost), (77, 3, 0x12_3456));
         // The far end waited one of the three seconds since the report.
         let now = SENDER.ntp + (3 << 32);
         assert_eq!(block.round_trip(now), Some(Duration::from_secs(2)));

@@ -9,9 +9,8 @@ const MAX_DURATION: u16 = u16::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DtmfKey(u8);
 
-const KEYS: [char; 16] = [
-    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D',
-];
+const KEYS: [char; 16] =
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
 
 impl DtmfKey {
     /// The key of an event code (§3.2). Codes above 15 are other events.
@@ -83,11 +82,7 @@ impl TelephoneEventReader {
     /// a press have the timestamp of its beginning, so it does not matter which of them arrive.
     pub fn read(&mut self, timestamp: u32, payload: &[u8]) -> Option<DtmfKey> {
         let event = TelephoneEvent::parse(payload)?;
-        let press = Press {
-            timestamp,
-            code: event.code,
-            duration: event.duration,
-        };
+        let press = Press { timestamp, code: event.code, duration: event.duration };
         if let Some(last) = &mut self.last {
             let since = timestamp.wrapping_sub(last.timestamp);
             if since == 0 {
@@ -118,25 +113,17 @@ mod tests {
 
     /// The packets of one press: one each 20 ms, and the last one three times.
     fn press(code: u8, timestamp: u32, packets: u16) -> Vec<(u32, [u8; EVENT_BYTES])> {
-        let event = |n: u16, is_end| TelephoneEvent {
-            code,
-            is_end,
-            volume: 10,
-            duration: 160 * (n + 1),
-        };
+        let event =
+            |n: u16, is_end| TelephoneEvent { code, is_end, volume: 10, duration: 160 * (n + 1) };
         let lasting = (0..packets).map(|n| event(n, false));
         let ends = std::iter::repeat_n(event(packets, true), 3);
-        lasting
-            .chain(ends)
-            .map(|event| (timestamp, event.bytes()))
-            .collect()
+        lasting.chain(ends).map(|event| (timestamp, event.bytes())).collect()
     }
 
     fn keys_of(packets: &[(u32, [u8; EVENT_BYTES])]) -> Vec<char> {
         let mut reader = TelephoneEventReader::default();
-        let taken = packets
-            .iter()
-            .filter_map(|(timestamp, payload)| reader.read(*timestamp, payload));
+        let taken =
+            packets.iter().filter_map(|(timestamp, payload)| reader.read(*timestamp, payload));
         taken.map(DtmfKey::as_char).collect()
     }
 
@@ -157,22 +144,11 @@ mod tests {
 
     #[test]
     fn a_key_held_longer_than_the_maximum_duration_is_one_press() {
-        let long = TelephoneEvent {
-            code: 3,
-            is_end: false,
-            volume: 10,
-            duration: MAX_DURATION,
-        };
-        let after = TelephoneEvent {
-            duration: 160,
-            ..long
-        };
+        let long = TelephoneEvent { code: 3, is_end: false, volume: 10, duration: MAX_DURATION };
+        let after = TelephoneEvent { duration: 160, ..long };
         let start = 77_u32;
         let next = start + u32::from(MAX_DURATION);
-        assert_eq!(
-            keys_of(&[(start, long.bytes()), (next, after.bytes())]),
-            ['3']
-        );
+        assert_eq!(keys_of(&[(start, long.bytes()), (next, after.bytes())]), ['3']);
         assert_eq!(
             keys_of(&[(start, after.bytes()), (next, after.bytes())]),
             ['3', '3'],

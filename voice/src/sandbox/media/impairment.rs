@@ -16,11 +16,7 @@ impl Impairment {
     /// Creates a path that loses `loss_percent` of the packets and delays each other one by up to
     /// `jitter`.
     pub fn new(loss_percent: u8, jitter: Duration, seed: u64) -> Impairment {
-        Impairment {
-            loss_percent,
-            jitter,
-            random: StdRng::seed_from_u64(seed),
-        }
+        Impairment { loss_percent, jitter, random: StdRng::seed_from_u64(seed) }
     }
 
     /// Returns the delay of the next packet, or `None` if it is lost.

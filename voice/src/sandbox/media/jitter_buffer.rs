@@ -48,10 +48,7 @@ impl LateRun {
 impl JitterBuffer {
     /// Creates a buffer that delays audio by `delay_samples`.
     pub fn new(delay_samples: usize) -> JitterBuffer {
-        JitterBuffer {
-            delay_samples,
-            stream: None,
-        }
+        JitterBuffer { delay_samples, stream: None }
     }
 
     /// Inserts the samples of one packet, which begin at `timestamp`.
@@ -208,10 +205,7 @@ mod tests {
         assert_eq!(output[..10], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         // Four packets were too late; the fifth reset the delay.
         assert_eq!(output[10..17], [0; 7]);
-        assert_eq!(
-            output[17..],
-            [15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]
-        );
+        assert_eq!(output[17..], [15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]);
     }
 
     #[test]

@@ -51,12 +51,7 @@ pub(crate) struct KeyPress {
 
 impl KeyPress {
     pub fn start(payload_type: u8, key: DtmfKey, timestamp: u32) -> KeyPress {
-        KeyPress {
-            payload_type,
-            key,
-            timestamp,
-            sent: 0,
-        }
+        KeyPress { payload_type, key, timestamp, sent: 0 }
     }
 
     /// Returns the next packet, for the stream whose audio has `header`. `None` after the last one.
@@ -91,9 +86,7 @@ mod tests {
     const SILENT: [i16; 160] = [3; 160];
 
     fn presses(presser: &mut KeyPresser, frame: &[i16], frames: u32) -> usize {
-        (0..frames)
-            .filter(|_| presser.take_frame(frame.iter().copied()))
-            .count()
+        (0..frames).filter(|_| presser.take_frame(frame.iter().copied())).count()
     }
 
     #[test]
@@ -105,24 +98,15 @@ mod tests {
         assert_eq!(presses(&mut presser, &SPEAKING, 10), 0);
         assert_eq!(presses(&mut presser, &SILENT, 200), 1);
         assert_eq!(presses(&mut presser, &SPEAKING, 100), 0);
-        assert_eq!(
-            presses(&mut presser, &SILENT, 500),
-            0,
-            "only one key is pressed"
-        );
+        assert_eq!(presses(&mut presser, &SILENT, 500), 0, "only one key is pressed");
     }
 
     #[test]
     fn a_press_is_read_as_one_key() {
         let key = DtmfKey::from_char('1').unwrap();
         let mut press = KeyPress::start(96, key, 4800);
-        let mut header = Header {
-            marker: false,
-            payload_type: 8,
-            sequence: 7,
-            timestamp: 4800,
-            ssrc: 1,
-        };
+        let mut header =
+            Header { marker: false, payload_type: 8, sequence: 7, timestamp: 4800, ssrc: 1 };
         let (mut reader, mut keys, mut packets) = (TelephoneEventReader::default(), Vec::new(), 0);
         while let Some(bytes) = press.next(&header) {
             let (sent, payload) = packet::parse(&bytes).unwrap();

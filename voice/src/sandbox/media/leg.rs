@@ -110,9 +110,7 @@ impl Leg {
 
     /// The Call-ID, if the call is listened to.
     pub fn listened_call_id(&self) -> Option<CallId> {
-        self.listening
-            .as_ref()
-            .map(|listening| listening.call_id.clone())
+        self.listening.as_ref().map(|listening| listening.call_id.clone())
     }
 
     /// Whether the caller may send this payload type.
@@ -130,10 +128,9 @@ impl Leg {
         let (Some(delay), Some((header, payload))) = (delay, packet::parse(datagram)) else {
             return;
         };
-        if let (Some(key_presser), Some(codec)) = (
-            &mut self.key_presser,
-            Codec::from_payload_type(header.payload_type),
-        ) && key_presser.take_frame(payload.iter().map(|byte| codec.decode(*byte)))
+        if let (Some(key_presser), Some(codec)) =
+            (&mut self.key_presser, Codec::from_payload_type(header.payload_type))
+            && key_presser.take_frame(payload.iter().map(|byte| codec.decode(*byte)))
         {
             self.sender.press(self.telephone_event);
         }
@@ -156,9 +153,7 @@ impl Leg {
         self.report_at.filter(|at| now >= *at)?;
         self.report_at = Some(now + REPORT_INTERVAL);
         let ssrc = self.sender.header.ssrc;
-        self.received
-            .as_mut()
-            .map(|stream| stream.report(ssrc, now))
+        self.received.as_mut().map(|stream| stream.report(ssrc, now))
     }
 
     /// Returns the packet of the next 20 ms for the caller.

@@ -107,11 +107,7 @@ impl ListenerThread {
                     let vocabulary = self.vocabulary.clone();
                     let recogniser =
                         vocabulary.map_or_else(Recogniser::new, Recogniser::with_vocabulary);
-                    let listened = ListenedCall {
-                        call_id,
-                        recogniser,
-                        samples: Vec::new(),
-                    };
+                    let listened = ListenedCall { call_id, recogniser, samples: Vec::new() };
                     self.calls.insert(call, listened);
                 }
                 ListenerInput::Audio { call, samples } => self.recognise(call, &samples),
@@ -128,10 +124,9 @@ impl ListenerThread {
         for word in listened.recogniser.push(samples) {
             let Some(digit) = word.digit() else { continue };
             // Fails only without subscribers.
-            let _ = self.events.send(SandboxEvent::DigitHeard {
-                call_id: listened.call_id.clone(),
-                digit,
-            });
+            let _ = self
+                .events
+                .send(SandboxEvent::DigitHeard { call_id: listened.call_id.clone(), digit });
         }
     }
 
@@ -153,10 +148,9 @@ impl ListenerThread {
             record.wav = save(dir, &record);
         }
         // Fails only without subscribers.
-        let _ = self.events.send(SandboxEvent::Finished {
-            call_id: ended.call_id,
-            record: Arc::new(record),
-        });
+        let _ = self
+            .events
+            .send(SandboxEvent::Finished { call_id: ended.call_id, record: Arc::new(record) });
     }
 }
 

@@ -68,11 +68,7 @@ impl MediaPorts {
     pub fn new(ip: IpAddr) -> MediaPorts {
         let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
         let max = usize::try_from(files / FILES_PER_PAIR).unwrap_or(MAX_PAIRS);
-        MediaPorts {
-            ip,
-            max: max.clamp(1, MAX_PAIRS),
-            state: Arc::default(),
-        }
+        MediaPorts { ip, max: max.clamp(1, MAX_PAIRS), state: Arc::default() }
     }
 
     /// Leases a socket that no other call with the same `remote` uses, and opens one if necessary.
@@ -133,9 +129,7 @@ fn first_free(words: Option<&Vec<u64>>) -> usize {
     words
         .iter()
         .position(|word| *word != u64::MAX)
-        .map_or(words.len() * 64, |at| {
-            at * 64 + words[at].trailing_ones() as usize
-        })
+        .map_or(words.len() * 64, |at| at * 64 + words[at].trailing_ones() as usize)
 }
 
 fn open_pair(ip: IpAddr, index: usize) -> io::Result<MediaSocket> {
@@ -151,13 +145,7 @@ fn open_pair(ip: IpAddr, index: usize) -> io::Result<MediaSocket> {
         }
         match bind(ip, port + 1) {
             Ok(rtcp) => {
-                return Ok(MediaSocket {
-                    index,
-                    rtp,
-                    rtcp,
-                    port,
-                    is_v6: ip.is_ipv6(),
-                });
+                return Ok(MediaSocket { index, rtp, rtcp, port, is_v6: ip.is_ipv6() });
             }
             Err(error) => last = error,
         }
@@ -236,9 +224,7 @@ mod tests {
     fn a_far_end_without_calls_leaves_no_entries() {
         let mut ports = ports();
         ports.max = 130;
-        let leases: Vec<_> = (0..130)
-            .map(|_| ports.lease(far_end(4000)).unwrap())
-            .collect();
+        let leases: Vec<_> = (0..130).map(|_| ports.lease(far_end(4000)).unwrap()).collect();
         assert_eq!(locked(&ports.state).sockets.len(), 130);
         drop(leases);
         assert!(locked(&ports.state).used_by.is_empty());

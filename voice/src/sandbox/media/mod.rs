@@ -67,9 +67,8 @@ pub(super) fn start(listener: Listener) -> io::Result<(Sender<MediaCommand>, Joi
         closing: Vec::new(),
         unmatched: Vec::new(),
     };
-    let thread = thread::Builder::new()
-        .name("sandbox-media".into())
-        .spawn(move || media.run(&commands))?;
+    let thread =
+        thread::Builder::new().name("sandbox-media".into()).spawn(move || media.run(&commands))?;
     Ok((sender, thread))
 }
 
@@ -147,12 +146,7 @@ impl Media {
 
     fn handle_command(&mut self, command: MediaCommand) {
         match command {
-            MediaCommand::Open {
-                call,
-                lease,
-                expected,
-                leg,
-            } => {
+            MediaCommand::Open { call, lease, expected, leg } => {
                 if let Some(call_id) = leg.listened_call_id() {
                     self.listener.send(ListenerInput::Listen { call, call_id });
                 }
@@ -164,13 +158,10 @@ impl Media {
     }
 
     fn open(&mut self, call: CallNumber, open: OpenLeg) {
-        let shared = self
-            .sockets
-            .entry(open.lease.socket.index)
-            .or_insert_with(|| SharedSocket {
-                socket: Arc::clone(&open.lease.socket),
-                calls: Demultiplexer::default(),
-            });
+        let shared = self.sockets.entry(open.lease.socket.index).or_insert_with(|| SharedSocket {
+            socket: Arc::clone(&open.lease.socket),
+            calls: Demultiplexer::default(),
+        });
         shared.calls.add(call, open.source.expected());
         self.legs.insert(call, open);
     }

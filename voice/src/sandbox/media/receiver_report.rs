@@ -16,10 +16,8 @@ pub(crate) struct ReceivedStream {
 impl ReceivedStream {
     /// Starts with the first packet.
     pub fn new(first: &Header, now: Instant) -> ReceivedStream {
-        let mut stream = ReceivedStream {
-            stats: ReceptionStats::new(first.ssrc, first.sequence),
-            start: now,
-        };
+        let mut stream =
+            ReceivedStream { stats: ReceptionStats::new(first.ssrc, first.sequence), start: now };
         stream.record(first, now);
         stream
     }

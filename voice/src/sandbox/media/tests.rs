@@ -24,29 +24,17 @@ fn at(text: &str) -> SocketAddr {
 impl Scene {
     fn new(announced: &str) -> Scene {
         let announced = at(announced);
-        let lease = MediaPorts::new(Ipv4Addr::LOCALHOST.into())
-            .lease(announced)
-            .unwrap();
+        let lease = MediaPorts::new(Ipv4Addr::LOCALHOST.into()).lease(announced).unwrap();
         let rtcp = SocketAddr::new(announced.ip(), announced.port() + 1);
         let expected = ExpectedSource::new(announced, rtcp, [203, 0, 113, 1].into());
-        let mut shared = SharedSocket {
-            socket: Arc::clone(&lease.socket),
-            calls: Demultiplexer::default(),
-        };
+        let mut shared =
+            SharedSocket { socket: Arc::clone(&lease.socket), calls: Demultiplexer::default() };
         shared.calls.add(CALL, expected);
         let path = Impairment::new(0, Duration::ZERO, 1);
         let listened = Some((CallId::from("a"), path));
         let leg = Leg::new(Codec::Pcma, Some(101), Playback::Silence, 7, listened);
-        let open = OpenLeg {
-            leg: Box::new(leg),
-            lease,
-            source: SourceRule::new(expected),
-        };
-        Scene {
-            shared,
-            legs: HashMap::from([(CALL, open)]),
-            now: Instant::now(),
-        }
+        let open = OpenLeg { leg: Box::new(leg), lease, source: SourceRule::new(expected) };
+        Scene { shared, legs: HashMap::from([(CALL, open)]), now: Instant::now() }
     }
 
     /// Receives frames of audio, one each 20 ms. Returns how many frames the callee has heard.
@@ -61,8 +49,7 @@ impl Scene {
             };
             let packet = [&header.bytes()[..], &[0x55; 160]].concat();
             self.now += FRAME;
-            self.shared
-                .receive(&mut self.legs, &packet, at(from), self.now);
+            self.shared.receive(&mut self.legs, &packet, at(from), self.now);
         }
         let mut heard = 0;
         let leg = &mut self.legs.get_mut(&CALL).unwrap().leg;

@@ -148,10 +148,7 @@ impl Analysis {
         let (_, noise, _) = self.sorted.select_nth_unstable_by(quiet, f32::total_cmp);
         let noise = *noise;
         let is_sound = level > FLOOR_DB.max(noise + ABOVE_NOISE_DB);
-        Frame {
-            is_sound,
-            bands: self.bands(samples),
-        }
+        Frame { is_sound, bands: self.bands(samples) }
     }
 
     /// Returns the logarithm of each band's energy.
@@ -171,11 +168,8 @@ impl Analysis {
         let power = spectrum.map(|bin| bin.norm_sqr());
         std::array::from_fn(|band| {
             let (first, weights) = &self.plan.bands[band];
-            let energy: f32 = weights
-                .iter()
-                .zip(&power[*first..])
-                .map(|(weight, power)| weight * power)
-                .sum();
+            let energy: f32 =
+                weights.iter().zip(&power[*first..]).map(|(weight, power)| weight * power).sum();
             (energy + 1.0).ln()
         })
     }
@@ -193,9 +187,7 @@ pub(super) fn vectors(frames: &[Frame]) -> Vec<Vector> {
     let bands = frames.iter().flat_map(|frame| frame.bands);
     let loudest = bands.fold(f32::NEG_INFINITY, f32::max);
     let vectors = frames.iter().map(|frame| {
-        let bands = frame
-            .bands
-            .map(|band| band.max(loudest - DYNAMICS) - loudest);
+        let bands = frame.bands.map(|band| band.max(loudest - DYNAMICS) - loudest);
         std::array::from_fn(|n| match plan.cosines.get(n) {
             Some(cosines) => {
                 let sum: f32 = bands.iter().zip(cosines).map(|(b, cos)| b * cos).sum();

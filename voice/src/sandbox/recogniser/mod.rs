@@ -86,10 +86,7 @@ impl Recogniser {
         }
         self.end_reading();
         let digits = best_reading(&self.readings);
-        Recognition {
-            readings: self.readings,
-            digits,
-        }
+        Recognition { readings: self.readings, digits }
     }
 
     fn recognise(&mut self, segment: Segment) -> Vec<Word> {
@@ -121,12 +118,7 @@ fn best_reading(readings: &[String]) -> String {
     let digit_count = |reading: &String| reading.bytes().filter(u8::is_ascii_digit).count();
     let rank = |reading: &&String| (digit_count(reading), Reverse(reading.len()));
     // `max_by_key` returns the last of equal elements.
-    readings
-        .iter()
-        .rev()
-        .max_by_key(rank)
-        .cloned()
-        .unwrap_or_default()
+    readings.iter().rev().max_by_key(rank).cloned().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,11 +7,7 @@ use crate::audio::g711::Codec;
 use crate::speech::prompts::{FRAME, PromptSet};
 
 fn reading(language: Language) -> Reading {
-    Reading {
-        language,
-        repeat: 2,
-        digit_gap_ms: 350,
-    }
+    Reading { language, repeat: 2, digit_gap_ms: 350 }
 }
 
 /// Returns the audio of a call as frames of the codec.
@@ -19,9 +15,7 @@ fn spoken(code: &str, language: Language, codec: Codec) -> Vec<u8> {
     let code = Code::parse(code).unwrap();
     let script = PromptSet::built_in().script(&code, reading(language), codec);
     let pieces = script.pieces.iter();
-    pieces
-        .flat_map(|piece| piece.audio.repeat(piece.repeat as usize))
-        .collect()
+    pieces.flat_map(|piece| piece.audio.repeat(piece.repeat as usize)).collect()
 }
 
 /// Recognises the frames, delayed by `offset` samples and changed by `change`.
@@ -46,9 +40,7 @@ fn recognise(
 
 fn random_code(random: &mut StdRng) -> String {
     let length = random.random_range(4..=8);
-    (0..length)
-        .map(|_| char::from(b'0' + random.random_range(0..10u8)))
-        .collect()
+    (0..length).map(|_| char::from(b'0' + random.random_range(0..10u8))).collect()
 }
 
 #[test]
@@ -90,10 +82,7 @@ fn the_level_of_the_line_does_not_matter() {
                 (i32::from(s) * numerator / denominator)
                     .clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
             };
-            assert_eq!(
-                recognise(&frames, Codec::Pcmu, 13, level).digits,
-                "23456789"
-            );
+            assert_eq!(recognise(&frames, Codec::Pcmu, 13, level).digits, "23456789");
         }
     }
 }
@@ -117,10 +106,7 @@ fn digits_with_the_shortest_configurable_gap_are_separated() {
     for language in [Language::Vi, Language::En] {
         for text in ["0000", "11112222", "73916482"] {
             let code = Code::parse(text).unwrap();
-            let close = Reading {
-                digit_gap_ms: 100,
-                ..reading(language)
-            };
+            let close = Reading { digit_gap_ms: 100, ..reading(language) };
             let samples = PromptSet::built_in().render(&code, close);
             let mut recogniser = Recogniser::new();
             recogniser.push(&samples);
@@ -160,17 +146,9 @@ fn silence_noise_and_tones_are_not_digits() {
     let mut random = StdRng::seed_from_u64(4);
     let second = 8000;
     let silence = vec![0; second * 5];
-    let noise: Vec<i16> = (0..second * 5)
-        .map(|_| random.random_range(-9000..9000))
-        .collect();
+    let noise: Vec<i16> = (0..second * 5).map(|_| random.random_range(-9000..9000)).collect();
     let bursts: Vec<i16> = (0..second * 5)
-        .map(|n| {
-            if n / 3200 % 2 == 0 {
-                random.random_range(-9000..9000)
-            } else {
-                0
-            }
-        })
+        .map(|n| if n / 3200 % 2 == 0 { random.random_range(-9000..9000) } else { 0 })
         .collect();
     let tone = |hz: f32, on: usize| -> Vec<i16> {
         (0..second * 5)

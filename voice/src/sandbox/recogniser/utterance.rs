@@ -28,9 +28,7 @@ pub(super) struct Utterance {
 impl Utterance {
     /// The frames of these sounds, including the silence around them.
     pub fn span(&self, sounds: Range<usize>) -> &[Frame] {
-        let from = self.sounds[sounds.start]
-            .start
-            .saturating_sub(MARGIN_FRAMES);
+        let from = self.sounds[sounds.start].start.saturating_sub(MARGIN_FRAMES);
         let to = self.sounds[sounds.end - 1].end + MARGIN_FRAMES;
         &self.frames[from..to.min(self.frames.len())]
     }
@@ -38,10 +36,7 @@ impl Utterance {
     /// The longest pause between two of these sounds, in frames.
     pub fn longest_pause(&self, sounds: Range<usize>) -> usize {
         let pauses = self.sounds[sounds].windows(2);
-        pauses
-            .map(|pair| pair[1].start - pair[0].end)
-            .max()
-            .unwrap_or(0)
+        pauses.map(|pair| pair[1].start - pair[0].end).max().unwrap_or(0)
     }
 
     fn is_click(&self) -> bool {
@@ -80,9 +75,7 @@ impl Segmenter {
         } else if !self.is_continuous {
             self.current.frames.push(frame);
         }
-        (self.pause >= MIN_PAUSE_FRAMES)
-            .then(|| self.finish())
-            .flatten()
+        (self.pause >= MIN_PAUSE_FRAMES).then(|| self.finish()).flatten()
     }
 
     /// Ends the current segment.

@@ -24,11 +24,7 @@ pub(super) fn distance(a: &Frames, b: &Frames, limit: f32) -> f32 {
         row.fill(f32::INFINITY);
         for j in low..high {
             let step = frame_distance(frame, &b[j]);
-            let left = if j > 0 {
-                row[j - 1] + step
-            } else {
-                f32::INFINITY
-            };
+            let left = if j > 0 { row[j - 1] + step } else { f32::INFINITY };
             let (down, diagonal) = match (i, j) {
                 (0, 0) => (f32::INFINITY, step * 2.0),
                 (0, _) => (f32::INFINITY, f32::INFINITY),
@@ -57,9 +53,7 @@ mod tests {
     use crate::sandbox::recogniser::features::DIMENSIONS;
 
     fn ramp(frames: usize) -> Vec<Vector> {
-        (0..frames)
-            .map(|n| [n as f32 / frames as f32; DIMENSIONS])
-            .collect()
+        (0..frames).map(|n| [n as f32 / frames as f32; DIMENSIONS]).collect()
     }
 
     #[test]

@@ -27,12 +27,7 @@ pub(crate) struct CalleeLeg {
 
 impl CalleeLeg {
     pub fn new(invite: Request, source: SocketAddr, local: SocketAddr, tag: String) -> CalleeLeg {
-        CalleeLeg {
-            invite,
-            source,
-            local,
-            tag,
-        }
+        CalleeLeg { invite, source, local, tag }
     }
 
     /// The callee's tag.
@@ -111,9 +106,7 @@ impl CalleeLeg {
 pub(crate) fn response_to(request: &Request, code: u16, tag: &str, source: SocketAddr) -> Vec<u8> {
     let mut draft = Draft::response(request, code, tag, source);
     if code == 405 || request.method() == Method::Options {
-        draft
-            .field("Allow", ALLOW)
-            .field("Accept", sdp::CONTENT_TYPE);
+        draft.field("Allow", ALLOW).field("Accept", sdp::CONTENT_TYPE);
     }
     draft.bytes()
 }
@@ -126,10 +119,7 @@ pub(crate) fn new_tag(random: &mut StdRng) -> String {
 /// The dialled number, most likely first: the user parts of the request URI and of the To.
 pub(crate) fn dialled(request: &Request) -> impl Iterator<Item = String> {
     let to = request.to().map(|to| to.uri);
-    [Some(request.uri()), to]
-        .into_iter()
-        .flatten()
-        .filter_map(user_of)
+    [Some(request.uri()), to].into_iter().flatten().filter_map(user_of)
 }
 
 /// The user part of `sip:user:password@host` or `tel:number`; `+` may be escaped.
@@ -165,10 +155,7 @@ mod tests {
             ("sip:+84981234567@127.0.0.1:5060", Some("+84981234567")),
             ("sip:%2B84981234567@h;user=phone", Some("+84981234567")),
             ("sips:0981234567:secret@h", Some("0981234567")),
-            (
-                "tel:+84981234567;phone-context=vn",
-                Some("+84981234567;phone-context=vn"),
-            ),
+            ("tel:+84981234567;phone-context=vn", Some("+84981234567;phone-context=vn")),
             ("sip:127.0.0.1", None),
             ("nonsense", None),
         ] {
@@ -179,10 +166,7 @@ mod tests {
     #[test]
     fn the_address_of_a_contact_is_found_unless_its_host_is_a_name() {
         for (uri, address) in [
-            (
-                "sip:gateway@192.0.2.1:5062;transport=udp",
-                Some("192.0.2.1:5062"),
-            ),
+            ("sip:gateway@192.0.2.1:5062;transport=udp", Some("192.0.2.1:5062")),
             ("sip:192.0.2.1;lr", Some("192.0.2.1:5060")),
             ("sip:a@[2001:db8::1]:5070", Some("[2001:db8::1]:5070")),
             ("sip:a@[2001:db8::1]", Some("[2001:db8::1]:5060")),

@@ -16,11 +16,7 @@ pub(crate) struct FinishedTransactions {
 impl FinishedTransactions {
     /// Stores the response to retransmissions of this transaction's request; empty for none.
     pub fn remember(&mut self, transaction: u64, response: &[u8], now: Instant) {
-        if self
-            .responses
-            .insert(transaction, response.into())
-            .is_none()
-        {
+        if self.responses.insert(transaction, response.into()).is_none() {
             let deadline = now + TRANSACTION_LIFETIME;
             self.deadlines.push_back((deadline, transaction));
         }

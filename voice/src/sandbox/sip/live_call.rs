@@ -38,10 +38,7 @@ impl LiveCall {
     pub fn perform(&mut self, step: Step, random: &mut StdRng, actions: &mut VecDeque<Action>) {
         let call_id = self.call_id.clone();
         match step {
-            Step::Respond {
-                code,
-                retry_after_seconds,
-            } => {
+            Step::Respond { code, retry_after_seconds } => {
                 self.last_response = self.leg.response(code, retry_after_seconds);
                 actions.push_back(self.response());
                 match code {
@@ -87,10 +84,7 @@ impl LiveCall {
             Step::RepeatBye => actions.push_back(self.bye()),
             Step::Cancelled => self.report(SandboxEvent::Cancelled { call_id }, actions),
             Step::HungUp(by) => self.report(SandboxEvent::HungUp { call_id, by }, actions),
-            Step::Ended {
-                answered,
-                talk_time,
-            } => {
+            Step::Ended { answered, talk_time } => {
                 let Some(phone) = self.phone else { return };
                 actions.push_back(Action::Ended(EndedCall {
                     call: self.number,
@@ -120,17 +114,11 @@ impl LiveCall {
     }
 
     fn response(&self) -> Action {
-        Action::Send {
-            to: self.leg.reply_to(),
-            bytes: self.last_response.clone(),
-        }
+        Action::Send { to: self.leg.reply_to(), bytes: self.last_response.clone() }
     }
 
     fn bye(&self) -> Action {
-        Action::Send {
-            to: self.leg.bye_to(),
-            bytes: self.bye.clone(),
-        }
+        Action::Send { to: self.leg.bye_to(), bytes: self.bye.clone() }
     }
 
     fn report(&self, event: SandboxEvent, actions: &mut VecDeque<Action>) {

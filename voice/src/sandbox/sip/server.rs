@@ -79,10 +79,7 @@ impl SandboxConfig {
 #[derive(Debug, Error)]
 pub enum SandboxError {
     #[error("cannot listen for SIP on {address}: {source}")]
-    Listen {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Listen { address: SocketAddr, source: io::Error },
     #[error("cannot save calls in {}: {source}", dir.display())]
     RecordDir { dir: PathBuf, source: io::Error },
     #[error("cannot start a thread: {0}")]
@@ -109,15 +106,10 @@ impl Sandbox {
             return Err(SandboxError::Loss(config.loss_percent));
         }
         if let Some(dir) = &config.record_dir {
-            check_writable(dir).map_err(|source| SandboxError::RecordDir {
-                dir: dir.clone(),
-                source,
-            })?;
+            check_writable(dir)
+                .map_err(|source| SandboxError::RecordDir { dir: dir.clone(), source })?;
         }
-        let listen_error = |source| SandboxError::Listen {
-            address: config.listen,
-            source,
-        };
+        let listen_error = |source| SandboxError::Listen { address: config.listen, source };
         let socket = bind(config.listen.ip(), config.listen.port())
             .and_then(UdpSocket::from_std)
             .map_err(listen_error)?;
@@ -144,12 +136,7 @@ impl Sandbox {
             server.run(stopped).await;
             threads
         });
-        Ok(Sandbox {
-            local,
-            events,
-            stop: Some(stop),
-            server,
-        })
+        Ok(Sandbox { local, events, stop: Some(stop), server })
     }
 
     /// The address of its SIP socket.
@@ -233,11 +220,7 @@ impl Server {
             if let Ok((length, source)) = received {
                 let local = SocketAddr::new(self.local_ip_for(source), self.local.port());
                 let bytes = &datagram[..length];
-                let datagram = Datagram {
-                    bytes,
-                    source,
-                    local,
-                };
+                let datagram = Datagram { bytes, source, local };
                 self.callee.receive(&datagram, now);
             }
             received = self.socket.try_recv_from(datagram);
@@ -255,14 +238,7 @@ impl Server {
                         tracing::debug!(%to, %error, "cannot send SIP");
                     }
                 }
-                Action::OpenMedia {
-                    call,
-                    call_id,
-                    caller,
-                    offer,
-                    codec,
-                    playback,
-                } => {
+                Action::OpenMedia { call, call_id, caller, offer, codec, playback } => {
                     let listened = self.is_listened_to().then_some(call_id);
                     let path = Impairment::new(
                         self.config.loss_percent,

@@ -95,10 +95,7 @@ impl Fields {
 
     /// The URI of the first Contact.
     pub fn contact(&self) -> Option<&str> {
-        self.values(Name::Contact)
-            .next()
-            .and_then(NameAddr::parse)
-            .map(|contact| contact.uri)
+        self.values(Name::Contact).next().and_then(NameAddr::parse).map(|contact| contact.uri)
     }
 
     /// The seconds of Retry-After, without comments and parameters.

@@ -81,11 +81,7 @@ impl FromStr for GatewayUri {
             Some(port) => Some(port.parse().ok().filter(|p| *p > 0).ok_or(MalformedUri)?),
             None => None,
         };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-            transport,
-        })
+        Ok(Self { host: host.to_owned(), port, transport })
     }
 }
 
@@ -125,14 +121,10 @@ fn is_host(text: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     match text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        true => text
-            .parse::<Ipv4Addr>()
-            .is_ok_and(|ip| !ip.is_unspecified()),
+        true => text.parse::<Ipv4Addr>().is_ok_and(|ip| !ip.is_unspecified()),
         false => text.len() <= 253 && text.split('.').all(is_label),
     }
 }
@@ -144,20 +136,8 @@ mod tests {
     #[test]
     fn a_gateway_uri_is_parsed() {
         for (text, host, port, transport, written) in [
-            (
-                "sip:203.0.113.10",
-                "203.0.113.10",
-                5060,
-                Transport::Udp,
-                "203.0.113.10:5060",
-            ),
-            (
-                "sip:10.1.2.3:5080;transport=udp",
-                "10.1.2.3",
-                5080,
-                Transport::Udp,
-                "10.1.2.3:5080",
-            ),
+            ("sip:203.0.113.10", "203.0.113.10", 5060, Transport::Udp, "203.0.113.10:5060"),
+            ("sip:10.1.2.3:5080;transport=udp", "10.1.2.3", 5080, Transport::Udp, "10.1.2.3:5080"),
             (
                 "sip:sbc.example.vn;transport=tcp",
                 "sbc.example.vn",
@@ -165,30 +145,14 @@ mod tests {
                 Transport::Tcp,
                 "sbc.example.vn",
             ),
-            (
-                "sip:sbc-1:5061;transport=tls",
-                "sbc-1",
-                5061,
-                Transport::Tls,
-                "sbc-1:5061",
-            ),
+            ("sip:sbc-1:5061;transport=tls", "sbc-1", 5061, Transport::Tls, "sbc-1:5061"),
             ("sip:sbc;transport=tls", "sbc", 5061, Transport::Tls, "sbc"),
-            (
-                "sip:[2001:db8::1]:5060",
-                "2001:db8::1",
-                5060,
-                Transport::Udp,
-                "[2001:db8::1]:5060",
-            ),
+            ("sip:[2001:db8::1]:5060", "2001:db8::1", 5060, Transport::Udp, "[2001:db8::1]:5060"),
             ("sip:[::1]", "::1", 5060, Transport::Udp, "[::1]:5060"),
         ] {
             let uri: GatewayUri = text.parse().unwrap();
             assert_eq!(
-                (
-                    uri.host.as_str(),
-                    uri.port_or_default(),
-                    uri.transport_or_udp()
-                ),
+                (uri.host.as_str(), uri.port_or_default(), uri.transport_or_udp()),
                 (host, port, transport)
             );
             assert_eq!(uri.host_and_port(), written);

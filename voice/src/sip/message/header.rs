@@ -203,8 +203,7 @@ pub fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
             Some(equals) => (param[..equals].trim(), &param[equals + 1..]),
             None => (param, ""),
         };
-        key.eq_ignore_ascii_case(name)
-            .then(|| value.trim().trim_matches('"'))
+        key.eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
     })
 }
 
@@ -228,11 +227,7 @@ impl<'a> Via<'a> {
             && !transport.contains(['/', ';']);
         let (sent_by, params) = rest.split_once(';').unwrap_or((rest, ""));
         let sent_by = sent_by.trim();
-        (known && !sent_by.is_empty()).then_some(Via {
-            transport,
-            sent_by,
-            params,
-        })
+        (known && !sent_by.is_empty()).then_some(Via { transport, sent_by, params })
     }
 
     pub fn branch(&self) -> Option<&'a str> {
@@ -270,14 +265,7 @@ mod tests {
     fn commas_in_quotes_and_brackets_do_not_separate() {
         let value = r#""Nguyen, \"A\", B" <sip:a@h;x=1,2>;tag=1, <sip:b@h> , sip:c@h"#;
         let parts: Vec<_> = split_outside_quotes(value, b',').collect();
-        assert_eq!(
-            parts,
-            [
-                r#""Nguyen, \"A\", B" <sip:a@h;x=1,2>;tag=1"#,
-                "<sip:b@h>",
-                "sip:c@h"
-            ]
-        );
+        assert_eq!(parts, [r#""Nguyen, \"A\", B" <sip:a@h;x=1,2>;tag=1"#, "<sip:b@h>", "sip:c@h"]);
     }
 
     #[test]
@@ -290,11 +278,7 @@ mod tests {
         assert_eq!(bracketed.tag(), Some("9"));
         assert_eq!(NameAddr::parse("\"<\" <sip:x@h>").unwrap().uri, "sip:x@h");
         assert_eq!(NameAddr::parse("<sip:x@h"), None);
-        assert_eq!(
-            NameAddr::parse("<sip:x@h SIP/2.0>"),
-            None,
-            "a blank would end a request line"
-        );
+        assert_eq!(NameAddr::parse("<sip:x@h SIP/2.0>"), None, "a blank would end a request line");
     }
 
     #[test]
@@ -304,10 +288,7 @@ mod tests {
         assert_eq!(via.sent_by, "192.0.2.1:5060");
         assert_eq!(param(via.params, "rport"), Some(""));
         assert!(via.wants_rport());
-        assert_eq!(
-            (via.rport(), via.received(), via.port()),
-            (None, None, Some(5060))
-        );
+        assert_eq!((via.rport(), via.received(), via.port()), (None, None, Some(5060)));
         let seen =
             Via::parse("SIP / 2.0 / UDP  [2001:db8::1] ; received = [2001:db8::9];rport=6000")
                 .unwrap();

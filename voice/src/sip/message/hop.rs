@@ -34,9 +34,7 @@ impl Transport {
 
     /// The transport with this name, in any case.
     pub fn from_name(name: &str) -> Option<Transport> {
-        Transport::ALL
-            .into_iter()
-            .find(|transport| transport.name().eq_ignore_ascii_case(name))
+        Transport::ALL.into_iter().find(|transport| transport.name().eq_ignore_ascii_case(name))
     }
 
     /// The port of a URI without one (§19.1.2).
@@ -74,10 +72,7 @@ impl Hop {
     /// The same hop with an IPv4-mapped IPv6 address turned into IPv4: dual-stack sockets report IPv4 that way.
     pub fn canonical(self) -> Hop {
         let ip = self.address.ip().to_canonical();
-        Hop {
-            address: SocketAddr::new(ip, self.address.port()),
-            ..self
-        }
+        Hop { address: SocketAddr::new(ip, self.address.port()), ..self }
     }
 }
 
@@ -90,9 +85,6 @@ impl fmt::Display for Hop {
 /// A hop over UDP.
 impl From<SocketAddr> for Hop {
     fn from(address: SocketAddr) -> Hop {
-        Hop {
-            transport: Transport::Udp,
-            address,
-        }
+        Hop { transport: Transport::Udp, address }
     }
 }

@@ -38,17 +38,11 @@ const METHODS: [(&str, Method); 13] = [
 impl Method {
     /// The method of this name. Names are case-sensitive (RFC 3261 §7.1).
     pub fn parse(text: &str) -> Method {
-        METHODS
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map_or(Method::Other, |(_, method)| *method)
+        METHODS.iter().find(|(name, _)| *name == text).map_or(Method::Other, |(_, method)| *method)
     }
 
     /// The name; `OTHER` for an unknown method.
     pub fn name(self) -> &'static str {
-        METHODS
-            .iter()
-            .find(|(_, method)| *method == self)
-            .map_or("OTHER", |(name, _)| *name)
+        METHODS.iter().find(|(_, method)| *method == self).map_or("OTHER", |(name, _)| *name)
     }
 }

@@ -74,11 +74,7 @@ impl Draft {
         let mut head = String::with_capacity(768);
         // Writing to a String cannot fail.
         let _ = head.write_fmt(line);
-        Draft {
-            head,
-            content_type: "",
-            body: Vec::new(),
-        }
+        Draft { head, content_type: "", body: Vec::new() }
     }
 
     /// Adds a header field.

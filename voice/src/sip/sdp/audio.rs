@@ -34,13 +34,7 @@ pub struct Audio {
 impl Audio {
     /// A stream without DTMF events and SRTP.
     pub fn plain(rtp: SocketAddr, rtcp: SocketAddr, codecs: Vec<Codec>) -> Audio {
-        Audio {
-            rtp,
-            rtcp,
-            codecs,
-            telephone_event: None,
-            crypto: CryptoLines::default(),
-        }
+        Audio { rtp, rtcp, codecs, telephone_event: None, crypto: CryptoLines::default() }
     }
 }
 

@@ -42,9 +42,7 @@ pub struct AgreedKeys {
 pub fn agree(body: &[u8], own: &Audio) -> Result<Agreed, SdpError> {
     let theirs = read_description(body)?;
     let mut listed = theirs.audio.codecs.iter().copied();
-    let codec = listed
-        .find(|codec| own.codecs.contains(codec))
-        .ok_or(SdpError::NoCodec)?;
+    let codec = listed.find(|codec| own.codecs.contains(codec)).ok_or(SdpError::NoCodec)?;
     Ok(Agreed {
         codec,
         srtp_keys: agree_keys(own, &theirs.audio)?,
@@ -52,10 +50,7 @@ pub fn agree(body: &[u8], own: &Audio) -> Result<Agreed, SdpError> {
         rtcp: theirs.audio.rtcp,
         direction: theirs.direction,
         frames_per_packet: frames(theirs.ptime_ms, theirs.maxptime_ms),
-        telephone_event: theirs
-            .audio
-            .telephone_event
-            .filter(|_| own.telephone_event.is_some()),
+        telephone_event: theirs.audio.telephone_event.filter(|_| own.telephone_event.is_some()),
     })
 }
 
@@ -68,15 +63,8 @@ fn agree_keys(own: &Audio, theirs: &Audio) -> Result<Option<AgreedKeys>, SdpErro
     }
     for theirs in theirs.crypto.supported() {
         let suite = theirs.key.suite();
-        if let Some(ours) = own
-            .crypto
-            .supported()
-            .find(|ours| ours.key.suite() == suite)
-        {
-            return Ok(Some(AgreedKeys {
-                ours: ours.key,
-                theirs: theirs.key,
-            }));
+        if let Some(ours) = own.crypto.supported().find(|ours| ours.key.suite() == suite) {
+            return Ok(Some(AgreedKeys { ours: ours.key, theirs: theirs.key }));
         }
     }
     Err(SdpError::SrtpMismatch)
@@ -109,10 +97,7 @@ pub fn answer(own: &[u8], offer: &[u8]) -> Result<String, SdpError> {
     let crypto = keys.and_then(|keys| {
         let mut lines = theirs.audio.crypto.supported();
         let accepted = lines.find(|line| line.key.suite() == keys.theirs.suite())?;
-        Some(CryptoLines::of(&[Crypto {
-            tag: accepted.tag,
-            key: keys.ours,
-        }]))
+        Some(CryptoLines::of(&[Crypto { tag: accepted.tag, key: keys.ours }]))
     });
     let audio = Audio {
         codecs,

@@ -81,10 +81,7 @@ pub(super) fn read_description(body: &[u8]) -> Result<Description, SdpError> {
             telephone_event: stream.telephone_event(),
             crypto,
         },
-        direction: stream
-            .direction
-            .or(session_direction)
-            .unwrap_or(Direction::SendRecv),
+        direction: stream.direction.or(session_direction).unwrap_or(Direction::SendRecv),
         ptime_ms: stream.ptime_ms,
         maxptime_ms: stream.maxptime_ms,
     })
@@ -202,9 +199,7 @@ impl Stream {
             .filter_map(|number| {
                 let codec = Codec::from_payload_type(*number)?;
                 let remapped = self.mapped.iter().find(|(mapped, _)| mapped == number);
-                remapped
-                    .is_none_or(|(_, to)| *to == Some(codec))
-                    .then_some(codec)
+                remapped.is_none_or(|(_, to)| *to == Some(codec)).then_some(codec)
             })
             .collect()
     }

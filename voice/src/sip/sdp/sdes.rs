@@ -76,9 +76,8 @@ fn read_tag(text: &str) -> Result<u32, SdesError> {
 }
 
 fn is_ignorable(parameter: &str) -> bool {
-    let is_window_size_hint = parameter
-        .get(..4)
-        .is_some_and(|name| name.eq_ignore_ascii_case("WSH="));
+    let is_window_size_hint =
+        parameter.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("WSH="));
     is_window_size_hint || parameter.starts_with('-')
 }
 
@@ -95,15 +94,9 @@ mod tests {
     fn an_attribute_of_rfc_4568_is_parsed() {
         let value = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20");
         let crypto = read(&value).unwrap();
-        assert_eq!(
-            (crypto.tag, crypto.key.suite()),
-            (1, Suite::AesCm128HmacSha1_80)
-        );
+        assert_eq!((crypto.tag, crypto.key.suite()), (1, Suite::AesCm128HmacSha1_80));
         assert_eq!(*crypto.key.to_inline(), KEY);
-        assert_eq!(
-            *write(&crypto),
-            format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}")
-        );
+        assert_eq!(*write(&crypto), format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"));
     }
 
     #[test]
@@ -131,36 +124,15 @@ mod tests {
             (with("AES_CM_128", "F8_128"), SdesError::Suite),
             (with("inline:", "uri:"), SdesError::KeyMethod),
             (with("inline:", ""), SdesError::KeyMethod),
-            (
-                format!("{plain}|2^20|1:4;inline:{KEY}|2^20|2:4"),
-                SdesError::SeveralKeys,
-            ),
-            (
-                format!("{plain}|2^20|1:4"),
-                SdesError::Key(InlineError::MasterKeyIdentifier),
-            ),
-            (
-                with("_CM_128_", "_256_CM_"),
-                SdesError::Key(InlineError::Length),
-            ),
+            (format!("{plain}|2^20|1:4;inline:{KEY}|2^20|2:4"), SdesError::SeveralKeys),
+            (format!("{plain}|2^20|1:4"), SdesError::Key(InlineError::MasterKeyIdentifier)),
+            (with("_CM_128_", "_256_CM_"), SdesError::Key(InlineError::Length)),
             (with(KEY, "?"), SdesError::Key(InlineError::NotBase64)),
             (format!("{plain} KDR=1"), SdesError::SessionParameter),
-            (
-                format!("{plain} WSH=64 UNENCRYPTED_SRTP"),
-                SdesError::SessionParameter,
-            ),
-            (
-                format!("{plain} UNENCRYPTED_SRTCP"),
-                SdesError::SessionParameter,
-            ),
-            (
-                format!("{plain} UNAUTHENTICATED_SRTP"),
-                SdesError::SessionParameter,
-            ),
-            (
-                format!("{plain} FEC_ORDER=FEC_SRTP"),
-                SdesError::SessionParameter,
-            ),
+            (format!("{plain} WSH=64 UNENCRYPTED_SRTP"), SdesError::SessionParameter),
+            (format!("{plain} UNENCRYPTED_SRTCP"), SdesError::SessionParameter),
+            (format!("{plain} UNAUTHENTICATED_SRTP"), SdesError::SessionParameter),
+            (format!("{plain} FEC_ORDER=FEC_SRTP"), SdesError::SessionParameter),
             (format!("{plain} NEW"), SdesError::SessionParameter),
         ] {
             assert_eq!(read(&value).map(|_| ()), Err(error), "{value}");

@@ -17,14 +17,9 @@ fn key(suite: Suite, seed: u64) -> MasterKey {
 }
 
 fn protected(lines: &[(u32, Suite, u64)]) -> Audio {
-    let cryptos = lines.iter().map(|(tag, suite, seed)| Crypto {
-        tag: *tag,
-        key: key(*suite, *seed),
-    });
-    Audio {
-        crypto: CryptoLines::of(&cryptos.collect::<Vec<_>>()),
-        ..audio()
-    }
+    let cryptos =
+        lines.iter().map(|(tag, suite, seed)| Crypto { tag: *tag, key: key(*suite, *seed) });
+    Audio { crypto: CryptoLines::of(&cryptos.collect::<Vec<_>>()), ..audio() }
 }
 
 const SHORT: Suite = Suite::AesCm128HmacSha1_80;
@@ -46,10 +41,7 @@ fn a_repeated_payload_type_or_mapping_counts_once() {
 #[test]
 fn a_written_description_reads_back() {
     assert_eq!(read(write(&audio(), 7).as_bytes()), Ok(audio()));
-    let apart = Audio {
-        rtcp: ([192, 0, 2, 1], 30_000).into(),
-        ..audio()
-    };
+    let apart = Audio { rtcp: ([192, 0, 2, 1], 30_000).into(), ..audio() };
     assert_eq!(read(write(&apart, 7).as_bytes()), Ok(apart));
     let v6 = Audio {
         rtp: "[2001:db8::1]:4000".parse().unwrap(),
@@ -74,9 +66,7 @@ fn keys_are_agreed_by_suite_and_only_if_both_sides_use_srtp() {
     let other = Err(SdpError::SrtpMismatch);
     assert_eq!(agree(plain.as_bytes(), &own).map(|_| ()), other);
     assert_eq!(agree(body.as_bytes(), &audio()).map(|_| ()), other);
-    let unknown = body
-        .replace("AES_256", "AES_512")
-        .replace("AES_CM_256", "AES_CM_512");
+    let unknown = body.replace("AES_256", "AES_512").replace("AES_CM_256", "AES_CM_512");
     assert_eq!(agree(unknown.as_bytes(), &own).map(|_| ()), other);
     assert!(!format!("{own:?}").contains(key(SHORT, 1).to_inline().as_str()));
 }
@@ -85,20 +75,12 @@ fn keys_are_agreed_by_suite_and_only_if_both_sides_use_srtp() {
 fn keys_of_a_plain_stream_are_ignored() {
     let offered = write(&protected(&[(1, SHORT, 1)]), 1);
     let plain = offered.replace("RTP/SAVP", "RTP/AVP");
-    assert!(
-        agree(plain.as_bytes(), &audio())
-            .unwrap()
-            .srtp_keys
-            .is_none()
-    );
+    assert!(agree(plain.as_bytes(), &audio()).unwrap().srtp_keys.is_none());
 }
 
 #[test]
 fn an_offer_during_a_call_is_answered_with_the_common_subset() {
-    let own = Audio {
-        telephone_event: Some(101),
-        ..protected(&[(1, SHORT, 1)])
-    };
+    let own = Audio { telephone_event: Some(101), ..protected(&[(1, SHORT, 1)]) };
     let own = write(&own, 7);
     let theirs = Audio {
         codecs: vec![Codec::Pcmu],
@@ -114,18 +96,12 @@ fn an_offer_during_a_call_is_answered_with_the_common_subset() {
         "a=recvonly",
         &format!("a=crypto:6 AES_CM_128_HMAC_SHA1_80 inline:{}", *inline),
     ] {
-        assert!(
-            text.lines().any(|written| written == line),
-            "{line}\n{text}"
-        );
+        assert!(text.lines().any(|written| written == line), "{line}\n{text}");
     }
     let again = answer(text.as_bytes(), offer.as_bytes()).unwrap();
     assert!(again.contains("o=nexo 7 3 "), "{again}");
     let plain = write(&audio(), 1);
-    assert_eq!(
-        answer(own.as_bytes(), plain.as_bytes()),
-        Err(SdpError::SrtpMismatch)
-    );
+    assert_eq!(answer(own.as_bytes(), plain.as_bytes()), Err(SdpError::SrtpMismatch));
 }
 
 #[test]
@@ -173,10 +149,7 @@ fn the_first_common_codec_of_the_answer_is_used() {
     assert_eq!((both.codec, both.frames_per_packet), (Codec::Pcmu, 2));
     assert_eq!(both.direction, Direction::SendOnly);
     assert!(!both.direction.receives());
-    let with = |codecs: &[Codec]| Audio {
-        codecs: codecs.to_vec(),
-        ..audio()
-    };
+    let with = |codecs: &[Codec]| Audio { codecs: codecs.to_vec(), ..audio() };
     let one = agree(text.as_bytes(), &with(&[Codec::Pcma])).unwrap();
     assert_eq!(one.codec, Codec::Pcma);
     let none = agree(text.as_bytes(), &with(&[])).map(|_| ());
@@ -198,10 +171,7 @@ fn the_streams_direction_overrides_the_sessions() {
 #[test]
 fn the_address_of_another_stream_is_ignored() {
     let text = "v=0\r\nc=IN IP4 192.0.2.1\r\nm=video 6000 RTP/AVP 96\r\nc=IN IP4 192.0.2.66\r\nm=audio 4000 RTP/AVP 8\r\n";
-    assert_eq!(
-        read(text.as_bytes()).unwrap().rtp,
-        ([192, 0, 2, 1], 4000).into()
-    );
+    assert_eq!(read(text.as_bytes()).unwrap().rtp, ([192, 0, 2, 1], 4000).into());
 }
 
 #[test]
@@ -211,31 +181,16 @@ fn an_unusable_description_gives_its_reason() {
         ("hello", SdpError::Malformed),
         ("v=0\r\nc=IN IP4 192.0.2.1\r\n", SdpError::NoAudio),
         ("v=0\r\nm=audio 4000 RTP/SAVPF 8\r\n", SdpError::NoAudio),
-        (
-            "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/SAVP 8\r\n",
-            SdpError::SrtpMismatch,
-        ),
-        (
-            "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 8\r\n",
-            SdpError::Rejected,
-        ),
-        (
-            "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 18\r\n",
-            SdpError::NoCodec,
-        ),
+        ("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/SAVP 8\r\n", SdpError::SrtpMismatch),
+        ("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 8\r\n", SdpError::Rejected),
+        ("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 18\r\n", SdpError::NoCodec),
         (
             "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\na=rtpmap:8 G729/8000\r\n",
             SdpError::NoCodec,
         ),
         ("v=0\r\nm=audio 9 RTP/AVP 8\r\n", SdpError::NoAddress),
-        (
-            "v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 9 RTP/AVP 8\r\n",
-            SdpError::NoAddress,
-        ),
-        (
-            "v=0\r\nc=IN IP4 host.example\r\nm=audio 9 RTP/AVP 8\r\n",
-            SdpError::NoAddress,
-        ),
+        ("v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 9 RTP/AVP 8\r\n", SdpError::NoAddress),
+        ("v=0\r\nc=IN IP4 host.example\r\nm=audio 9 RTP/AVP 8\r\n", SdpError::NoAddress),
     ] {
         assert_eq!(read(text.as_bytes()), Err(error), "{text:?}");
     }

@@ -44,19 +44,12 @@ pub(super) fn write_version(
         let _ = write!(text, "a=rtpmap:{number} {name}/8000\r\n");
     }
     if let Some(number) = audio.telephone_event {
-        let _ = write!(
-            text,
-            "a=rtpmap:{number} telephone-event/8000\r\na=fmtp:{number} 0-15\r\n"
-        );
+        let _ = write!(text, "a=rtpmap:{number} telephone-event/8000\r\na=fmtp:{number} 0-15\r\n");
     }
     for value in audio.crypto.values() {
         let _ = write!(text, "a=crypto:{value}\r\n");
     }
-    let _ = write!(
-        text,
-        "a=ptime:20\r\na=maxptime:60\r\na={}\r\n",
-        direction.name()
-    );
+    let _ = write!(text, "a=ptime:20\r\na=maxptime:60\r\na={}\r\n", direction.name());
     if audio.rtcp.port() != audio.rtp.port().wrapping_add(1) {
         let _ = write!(text, "a=rtcp:{}\r\n", audio.rtcp.port());
     }

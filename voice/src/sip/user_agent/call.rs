@@ -57,10 +57,7 @@ pub enum SipEvent {
     /// end's provisional responses.
     Answered { code: u16, sdp: Vec<u8> },
     /// A final response of 300 or more. A redirection is not followed.
-    Rejected {
-        code: u16,
-        retry_after_seconds: Option<u32>,
-    },
+    Rejected { code: u16, retry_after_seconds: Option<u32> },
     /// A 401 or 407 that is not answered, because it is weaker than the configuration requires.
     WeakChallenge(WeakChallenge),
     /// No response within the gateway timeout. A late provisional response is answered with CANCEL, a late

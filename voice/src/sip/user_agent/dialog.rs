@@ -75,10 +75,7 @@ impl Dialog {
     /// (§12.1.2).
     pub fn confirm(&mut self, response: &Response, identity: &Identity, target: &str) {
         let confirmed = Dialog::opened_by(response, identity, target, self.local_cseq);
-        *self = Dialog {
-            remote_cseq: self.remote_cseq,
-            ..confirmed
-        };
+        *self = Dialog { remote_cseq: self.remote_cseq, ..confirmed };
     }
 
     /// Sets the target to the Contact of a target refresh request (§12.2.2).
@@ -136,11 +133,8 @@ impl Dialog {
 
     /// Its approximate memory in bytes, itself included.
     pub fn bytes_held(&self) -> usize {
-        let routes: usize = self
-            .routes
-            .iter()
-            .map(|route| size_of::<String>() + route.capacity())
-            .sum();
+        let routes: usize =
+            self.routes.iter().map(|route| size_of::<String>() + route.capacity()).sum();
         size_of::<Self>() + self.remote_tag.capacity() + self.target.capacity() + routes
     }
 
@@ -157,16 +151,12 @@ impl Dialog {
             draft.field("Route", format_args!("<{}>", self.target));
         }
         draft.field("Max-Forwards", 70);
-        draft.field(
-            "From",
-            format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag),
-        );
+        draft.field("From", format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag));
         match self.remote_tag.is_empty() {
             true => draft.field("To", format_args!("<{}>", identity.to_uri)),
-            false => draft.field(
-                "To",
-                format_args!("<{}>;tag={}", identity.to_uri, self.remote_tag),
-            ),
+            false => {
+                draft.field("To", format_args!("<{}>;tag={}", identity.to_uri, self.remote_tag))
+            }
         };
         draft.field("Call-ID", &identity.call_id);
         draft.field("CSeq", format_args!("{cseq} {}", method.name()));
@@ -177,10 +167,7 @@ impl Dialog {
 /// Writes our Via, with `rport` (RFC 3581).
 pub fn via(draft: &mut Draft, local: &str, transport: Transport, branch: &str) {
     let transport = transport.via_name();
-    draft.field(
-        "Via",
-        format_args!("SIP/2.0/{transport} {local};rport;branch={branch}"),
-    );
+    draft.field("Via", format_args!("SIP/2.0/{transport} {local};rport;branch={branch}"));
 }
 
 /// The user part of our URIs, unless a gateway assigns another.
@@ -195,8 +182,7 @@ pub fn contact(user: &str, local: &str, transport: Transport) -> String {
 }
 
 fn has_lr(uri: &str) -> bool {
-    uri.split_once(';')
-        .is_some_and(|(_, params)| param(params, "lr").is_some())
+    uri.split_once(';').is_some_and(|(_, params)| param(params, "lr").is_some())
 }
 
 fn is_sip(uri: &str) -> bool {
@@ -208,10 +194,7 @@ fn is_sip(uri: &str) -> bool {
 /// a name.
 fn hop_of_ip_uri(uri: &str) -> Option<Hop> {
     let (scheme, rest) = uri.split_once(':')?;
-    let transport = match rest
-        .split_once(';')
-        .and_then(|(_, more)| param(more, "transport"))
-    {
+    let transport = match rest.split_once(';').and_then(|(_, more)| param(more, "transport")) {
         None => Transport::Udp,
         Some(name) => Transport::from_name(name).filter(|t| *t != Transport::Tls)?,
     };
@@ -270,10 +253,7 @@ mod tests {
         let mut dialog = Dialog::opened_by(&response, &identity(), TARGET, 1);
         assert_eq!(dialog.next_hop().address, ([192, 0, 2, 50], 5080).into());
         let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
-        assert!(
-            ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"),
-            "{ack}"
-        );
+        assert!(ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"), "{ack}");
         assert!(ack.contains("CSeq: 1 ACK\r\n") && ack.contains(";tag=you\r\n"));
         let bye = text(dialog.next_request(Method::Bye, &identity(), "z9hG4bK3"));
         assert!(bye.contains("CSeq: 2 BYE\r\n"));
@@ -311,18 +291,12 @@ mod tests {
 
     #[test]
     fn without_a_sip_uri_in_contact_the_invites_target_is_used() {
-        for more in [
-            "",
-            "Contact: *\r\n",
-            "Contact: <tel:+84981234567>\r\n",
-            "Contact: <sip:a b@h>\r\n",
-        ] {
+        for more in
+            ["", "Contact: *\r\n", "Contact: <tel:+84981234567>\r\n", "Contact: <sip:a b@h>\r\n"]
+        {
             let dialog = Dialog::opened_by(&response(more), &identity(), TARGET, 1);
             let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
-            assert!(
-                ack.starts_with(&format!("ACK {TARGET} SIP/2.0\r\n")),
-                "{more:?}"
-            );
+            assert!(ack.starts_with(&format!("ACK {TARGET} SIP/2.0\r\n")), "{more:?}");
         }
     }
 

@@ -91,8 +91,7 @@ impl UserAgent {
         let handle = self.next_handle();
         let tag = self.shared.tag();
         let mut leg = Leg::start(invite, tag, &mut self.shared.context(now, handle));
-        self.deadlines
-            .schedule(leg.deadline(), &mut leg.scheduled, handle);
+        self.deadlines.schedule(leg.deadline(), &mut leg.scheduled, handle);
         self.by_call_id.insert(Arc::clone(leg.call_id()), handle);
         self.legs.insert(handle, Box::new(leg));
         handle
@@ -146,9 +145,7 @@ impl UserAgent {
         };
         let known = self.by_call_id.get(call_id).copied();
         let handle = known.filter(|handle| {
-            self.legs
-                .get(handle)
-                .is_some_and(|leg| leg.accepts_from(from.address.ip()))
+            self.legs.get(handle).is_some_and(|leg| leg.accepts_from(from.address.ip()))
         });
         if handle.is_none() && !self.is_peer(from) {
             self.drop_counts.foreign += 1;
@@ -171,9 +168,7 @@ impl UserAgent {
             }
             (Message::Request(request), handle) => {
                 let is_matched = handle.and_then(|handle| {
-                    self.with_leg(now, handle, |leg, cx| {
-                        leg.handle_request(&request, from, cx)
-                    })
+                    self.with_leg(now, handle, |leg, cx| leg.handle_request(&request, from, cx))
                 });
                 if is_matched != Some(true) {
                     self.respond_outside_call(&request, from);
@@ -197,9 +192,8 @@ impl UserAgent {
                 request.call_id().as_ref() == call_id && request.accepts_from(from)
             })
             .map(|(handle, _)| *handle)?;
-        let is_matched = self.with_request(now, handle, |request, cx| {
-            request.handle_response(response, cx)
-        });
+        let is_matched =
+            self.with_request(now, handle, |request, cx| request.handle_response(response, cx));
         is_matched.filter(|is_matched| *is_matched).map(|_| handle)
     }
 
@@ -310,8 +304,7 @@ impl UserAgent {
         if leg.deadline().is_some_and(|due| due <= now) {
             self.with_leg(now, handle, Leg::tick);
         } else {
-            self.deadlines
-                .schedule(leg.deadline(), &mut leg.scheduled, handle);
+            self.deadlines.schedule(leg.deadline(), &mut leg.scheduled, handle);
         }
     }
 
@@ -351,8 +344,7 @@ impl UserAgent {
             self.legs.remove(&handle);
             self.shrink();
         } else {
-            self.deadlines
-                .schedule(leg.deadline(), &mut leg.scheduled, handle);
+            self.deadlines.schedule(leg.deadline(), &mut leg.scheduled, handle);
         }
         Some(result)
     }

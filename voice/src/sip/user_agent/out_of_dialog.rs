@@ -155,11 +155,7 @@ impl PendingRequest {
 
     /// How long the registration is valid (RFC 3261 §10.2.4): according to our Contact, else to Expires.
     fn granted_seconds(&self, response: &Response) -> Option<u32> {
-        let RequestKind::Register {
-            user,
-            expires_seconds,
-        } = &self.kind
-        else {
+        let RequestKind::Register { user, expires_seconds } = &self.kind else {
             return None;
         };
         let ours = dialog::contact(user, &self.identity.local, self.identity.gateway.transport);
@@ -170,16 +166,13 @@ impl PendingRequest {
             uri.is_some() && uri == ours
         };
         // A proxy may have rewritten our Contact. A single one is ours.
-        let own = contacts()
-            .find(same)
-            .or_else(|| contacts().next().filter(|_| contacts().count() == 1));
+        let own =
+            contacts().find(same).or_else(|| contacts().next().filter(|_| contacts().count() == 1));
         let parameter = own.and_then(|own| {
             let params = own.rsplit_once('>').map_or(own, |(_, params)| params);
             seconds(param(params.trim_start_matches(';'), "expires"))
         });
-        parameter
-            .or_else(|| seconds(response.named("Expires")))
-            .or(Some(*expires_seconds))
+        parameter.or_else(|| seconds(response.named("Expires"))).or(Some(*expires_seconds))
     }
 
     /// Ends the request: it could not be sent.
@@ -232,24 +225,15 @@ fn send(
     dialog::via(&mut draft, local, transport, &branch);
     draft
         .field("Max-Forwards", 70)
-        .field(
-            "From",
-            format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag),
-        )
+        .field("From", format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag))
         .field("To", format_args!("<{}>", identity.to_uri))
         .field("Call-ID", &identity.call_id)
         .field("CSeq", format_args!("{cseq} {}", method.name()));
     match kind {
         RequestKind::Options => draft
-            .field(
-                "Contact",
-                dialog::contact(dialog::DEFAULT_USER, local, transport),
-            )
+            .field("Contact", dialog::contact(dialog::DEFAULT_USER, local, transport))
             .field("Accept", "application/sdp"),
-        RequestKind::Register {
-            user,
-            expires_seconds,
-        } => draft
+        RequestKind::Register { user, expires_seconds } => draft
             .field("Contact", dialog::contact(user, local, transport))
             .field("Expires", expires_seconds),
     };

@@ -78,24 +78,18 @@ impl Registration {
     pub fn handle_outcome(&mut self, outcome: &RequestOutcome, now: Instant, random: u32) {
         let (code, retry_after_seconds) = match outcome {
             RequestOutcome::Answered {
-                code: 200..=299,
-                expires_seconds: Some(granted),
-                ..
+                code: 200..=299, expires_seconds: Some(granted), ..
             } if *granted > 0 => return self.granted(*granted, now, random),
-            RequestOutcome::Answered {
-                code: 423,
-                min_expires_seconds: Some(minimum),
-                ..
-            } if *minimum > self.expires_seconds => {
+            RequestOutcome::Answered { code: 423, min_expires_seconds: Some(minimum), .. }
+                if *minimum > self.expires_seconds =>
+            {
                 self.expires_seconds = *minimum;
                 self.next_attempt_at = now;
                 return;
             }
-            RequestOutcome::Answered {
-                code,
-                retry_after_seconds,
-                ..
-            } => (Some(*code), *retry_after_seconds),
+            RequestOutcome::Answered { code, retry_after_seconds, .. } => {
+                (Some(*code), *retry_after_seconds)
+            }
             RequestOutcome::TimedOut { .. } | RequestOutcome::TransportFailed { .. } => {
                 (None, None)
             }
@@ -178,10 +172,7 @@ mod tests {
         assert_eq!(registration.expires_seconds(), 1800);
         assert_eq!(registration.next_attempt_at(), now);
         registration.handle_outcome(&interval_too_brief(1800), now, 0);
-        assert!(
-            registration.next_attempt_at() > now,
-            "the minimum was already requested"
-        );
+        assert!(registration.next_attempt_at() > now, "the minimum was already requested");
         let failed = RegistrationState::Failed { code: Some(423) };
         assert_eq!(registration.state(now), failed);
     }
@@ -217,10 +208,7 @@ mod tests {
             weak_challenge: None,
         };
         registration.handle_outcome(&throttled, now, 0);
-        assert_eq!(
-            registration.next_attempt_at() - now,
-            Duration::from_secs(40)
-        );
+        assert_eq!(registration.next_attempt_at() - now, Duration::from_secs(40));
     }
 
     #[test]

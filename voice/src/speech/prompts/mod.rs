@@ -102,12 +102,7 @@ impl PromptSet {
         });
         Box::leak(Box::new(PromptSet {
             silence: built_in.silence,
-            prompts: [
-                vi(Codec::Pcmu),
-                en(Codec::Pcmu),
-                vi(Codec::Pcma),
-                en(Codec::Pcma),
-            ],
+            prompts: [vi(Codec::Pcmu), en(Codec::Pcmu), vi(Codec::Pcma), en(Codec::Pcma)],
         }))
     }
 
@@ -136,10 +131,7 @@ impl PromptSet {
 
     /// How long the first reading of [`script`](Self::script) and that of [`repeat_script`](Self::repeat_script) take.
     pub fn reading_times(&self, code: &Code, reading: Reading) -> ReadingTimes {
-        let once = Reading {
-            repeat: 1,
-            ..reading
-        };
+        let once = Reading { repeat: 1, ..reading };
         // Both codecs have the same frames.
         let first = self.script(code, once, Codec::Pcma);
         let repeated = self.repeat_script(code, reading, Codec::Pcma, 1);
@@ -197,10 +189,7 @@ impl PromptSet {
         script.say(phrase, None);
         script.pause(AFTER_PHRASE_MS);
         for (position, digit) in code.digits().iter().enumerate() {
-            let spoken = Mark::DigitSpoken {
-                reading: round,
-                position: position as u8,
-            };
+            let spoken = Mark::DigitSpoken { reading: round, position: position as u8 };
             script.say(digits[usize::from(*digit)], Some(spoken));
             if position + 1 < code.digits().len() {
                 script.pause(gap_ms);

@@ -3,28 +3,15 @@ use std::time::Duration;
 use super::*;
 
 fn reading(language: Language, repeat: u8, digit_gap_ms: u32) -> Reading {
-    Reading {
-        language,
-        repeat,
-        digit_gap_ms,
-    }
+    Reading { language, repeat, digit_gap_ms }
 }
 
 #[test]
 fn every_prompt_is_whole_frames_and_at_least_200_ms_long() {
     let set = PromptSet::built_in();
     for language in &set.prompts {
-        let all = [
-            language.press_key,
-            language.greeting,
-            language.again,
-            language.goodbye,
-        ];
-        for prompt in all
-            .into_iter()
-            .chain(language.digits)
-            .chain(language.slow_digits)
-        {
+        let all = [language.press_key, language.greeting, language.again, language.goodbye];
+        for prompt in all.into_iter().chain(language.digits).chain(language.slow_digits) {
             assert_eq!(prompt.len() % FRAME, 0);
             assert!(prompt.len() >= 10 * FRAME, "{} bytes", prompt.len());
         }
@@ -52,10 +39,7 @@ fn a_repeated_code_is_read_once_with_marks_of_its_reading() {
     let reading = reading(Language::En, 2, 350);
     let script = PromptSet::built_in().repeat_script(&code, reading, Codec::Pcma, 4);
     let marks = script.pieces.iter().filter_map(|p| p.mark);
-    let expected = (0..4).map(|position| Mark::DigitSpoken {
-        reading: 4,
-        position,
-    });
+    let expected = (0..4).map(|position| Mark::DigitSpoken { reading: 4, position });
     let done = Mark::ReadingDone { reading: 4 };
     assert!(marks.eq(expected.chain([done])));
 }
@@ -94,10 +78,7 @@ fn between_two_digits_there_is_at_least_the_configured_gap() {
                 .filter(|piece| piece.audio.iter().all(|b| *b == Codec::Pcmu.silence()))
                 .map(Piece::frames)
                 .sum();
-            assert!(
-                silent * FRAME_MS >= gap_ms,
-                "{silent} frames for {gap_ms} ms"
-            );
+            assert!(silent * FRAME_MS >= gap_ms, "{silent} frames for {gap_ms} ms");
         }
     }
 }
@@ -107,11 +88,7 @@ fn the_longest_code_is_read_twice_within_the_time_of_a_call() {
     let code = Code::parse("33333333").unwrap();
     for language in [Language::Vi, Language::En] {
         let script = PromptSet::built_in().script(&code, reading(language, 2, 350), Codec::Pcma);
-        assert!(
-            script.duration() < Duration::from_secs(27),
-            "{:?}",
-            script.duration()
-        );
+        assert!(script.duration() < Duration::from_secs(27), "{:?}", script.duration());
     }
 }
 
@@ -121,10 +98,7 @@ fn the_second_reading_is_slower() {
     for language in [Language::Vi, Language::En] {
         for digit in 0..10 {
             let quick = set.digit_samples(language, digit, false).len();
-            assert!(
-                set.digit_samples(language, digit, true).len() > quick,
-                "{digit}"
-            );
+            assert!(set.digit_samples(language, digit, true).len() > quick, "{digit}");
         }
     }
 }

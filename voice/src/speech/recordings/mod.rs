@@ -80,10 +80,7 @@ fn store(into: &Path, recordings: &[(Language, Samples)]) -> Result<(), (PathBuf
     fs::create_dir_all(&set).map_err(at(&set))?;
     for language in LANGUAGES {
         let folder = set.join(language.code());
-        match recordings
-            .iter()
-            .find(|(recorded, _)| *recorded == language)
-        {
+        match recordings.iter().find(|(recorded, _)| *recorded == language) {
             Some((_, prompts)) => {
                 fs::create_dir(&folder).map_err(at(&folder))?;
                 write(&folder, prompts)?;
@@ -112,9 +109,7 @@ fn write(folder: &Path, prompts: &Samples) -> Result<(), (PathBuf, io::Error)> {
     prompts.try_for_each(|name, samples| {
         let file = folder.join(format!("{name}.wav"));
         let written = wav::write(&file, samples).map_err(io::Error::other);
-        written
-            .and_then(|()| fs::File::open(&file)?.sync_all())
-            .map_err(|source| (file, source))
+        written.and_then(|()| fs::File::open(&file)?.sync_all()).map_err(|source| (file, source))
     })
 }
 
@@ -160,17 +155,12 @@ pub fn load(dir: &Path) -> Result<&'static PromptSet, RecordingError> {
 
 /// Reads one prompt that [`import`] wrote.
 fn read_prompt(file: &Path) -> Result<Vec<i16>, RecordingError> {
-    let broken = |what: String| RecordingError::Broken {
-        file: file.to_path_buf(),
-        what,
-    };
+    let broken = |what: String| RecordingError::Broken { file: file.to_path_buf(), what };
     let samples = wav::read(file).map_err(|error| broken(error.to_string()))?;
     match samples.len() % FRAME {
         _ if samples.is_empty() => Err(broken("it is empty".to_owned())),
         0 => Ok(samples),
-        _ => Err(broken(
-            "its length is not a whole number of frames".to_owned(),
-        )),
+        _ => Err(broken("its length is not a whole number of frames".to_owned())),
     }
 }
 

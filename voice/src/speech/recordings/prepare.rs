@@ -127,10 +127,7 @@ fn blackman(x: f32) -> f32 {
 fn high_passed(samples: &[f32]) -> Vec<f32> {
     let k = (PI * LOW / SAMPLE_RATE as f32).tan();
     let norm = 1.0 / (1.0 + SQRT_2 * k + k * k);
-    let (a1, a2) = (
-        2.0 * (k * k - 1.0) * norm,
-        (1.0 - SQRT_2 * k + k * k) * norm,
-    );
+    let (a1, a2) = (2.0 * (k * k - 1.0) * norm, (1.0 - SQRT_2 * k + k * k) * norm);
     let (mut z1, mut z2) = (0.0, 0.0);
     let filter = |x: &f32| {
         let y = norm * x + z1;

@@ -46,14 +46,8 @@ fn samples(file: &Path) -> Result<(Vec<f32>, u32), RecordingError> {
         let file = file.to_path_buf();
         return Err(RecordingError::Missing { file });
     }
-    let unreadable = |source| RecordingError::Unreadable {
-        file: PathBuf::from(file),
-        source,
-    };
-    let flawed = |flaw| RecordingError::Flawed {
-        file: PathBuf::from(file),
-        flaw,
-    };
+    let unreadable = |source| RecordingError::Unreadable { file: PathBuf::from(file), source };
+    let flawed = |flaw| RecordingError::Flawed { file: PathBuf::from(file), flaw };
     let reader = WavReader::open(file).map_err(unreadable)?;
     let (spec, length) = (reader.spec(), reader.duration());
     if !matches!(spec.channels, 1 | 2) {
@@ -65,10 +59,7 @@ fn samples(file: &Path) -> Result<(Vec<f32>, u32), RecordingError> {
     if length > MAX_FILE_SECONDS * spec.sample_rate {
         let max = MAX_FILE_SECONDS * 1000;
         let millis = u64::from(length) * 1000 / u64::from(spec.sample_rate);
-        return Err(flawed(Flaw::TooLong {
-            millis: millis as u32,
-            max,
-        }));
+        return Err(flawed(Flaw::TooLong { millis: millis as u32, max }));
     }
     let read: Result<Vec<f32>, hound::Error> = match spec.sample_format {
         SampleFormat::Float => reader.into_samples::<f32>().collect(),

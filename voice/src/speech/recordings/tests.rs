@@ -28,9 +28,7 @@ fn loudness(samples: &[i16]) -> f32 {
 
 #[test]
 fn a_tone_of_any_rate_keeps_its_frequency_and_is_trimmed_and_levelled() {
-    for rate in [
-        8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000,
-    ] {
+    for rate in [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000] {
         for level in [0.02, 0.9] {
             let made = prepare(&tone(1_000.0, rate, 400, level), rate, PromptKind::Digit).unwrap();
             assert_eq!(made.len() % FRAME, 0);
@@ -63,15 +61,9 @@ fn silent_short_and_long_recordings_are_rejected() {
     assert_eq!(made(&[0.0; 8_000], PromptKind::Digit), Err(Flaw::Silent));
     assert_eq!(made(&[], PromptKind::Digit), Err(Flaw::Silent));
     let short = made(&tone(800.0, 8_000, 40, 0.5), PromptKind::Digit);
-    assert!(
-        matches!(short, Err(Flaw::TooShort { min: 100, .. })),
-        "{short:?}"
-    );
+    assert!(matches!(short, Err(Flaw::TooShort { min: 100, .. })), "{short:?}");
     let long = made(&tone(800.0, 8_000, 2_000, 0.5), PromptKind::Digit);
-    assert!(
-        matches!(long, Err(Flaw::TooLong { max: 1_500, .. })),
-        "{long:?}"
-    );
+    assert!(matches!(long, Err(Flaw::TooLong { max: 1_500, .. })), "{long:?}");
     assert!(made(&tone(800.0, 8_000, 2_000, 0.5), PromptKind::Phrase).is_ok());
 }
 
@@ -119,17 +111,10 @@ fn an_import_replaces_one_language_and_leaves_the_other() {
     let dir = tempfile::tempdir().unwrap();
     let (from, into) = (dir.path().join("from"), dir.path().join("voice"));
     write_studio_folder(&from.join("vi"), 700.0);
-    let imported = |language| ImportedLanguage {
-        language,
-        files: 14,
-    };
+    let imported = |language| ImportedLanguage { language, files: 14 };
     assert_eq!(import(&from, &into).unwrap(), [imported(Language::Vi)]);
     let code = Code::parse("4827").unwrap();
-    let reading = |language| Reading {
-        language,
-        repeat: 2,
-        digit_gap_ms: 350,
-    };
+    let reading = |language| Reading { language, repeat: 2, digit_gap_ms: 350 };
     let render = |set: &PromptSet, language| set.render(&code, reading(language));
     let set = load(&into).unwrap();
     assert!(energy_share(700.0, &set.digit_samples(Language::Vi, 3, true)) > 0.8);
@@ -158,10 +143,7 @@ fn an_unusable_recording_is_named_and_nothing_is_replaced() {
     type Damage = fn(&Path);
     let cases: [(Damage, &str); 7] = [
         (|file| fs::remove_file(file).unwrap(), "vi/7.wav is missing"),
-        (
-            |file| fs::write(file, "RIFF").unwrap(),
-            "vi/7.wav is not a readable WAV file",
-        ),
+        (|file| fs::write(file, "RIFF").unwrap(), "vi/7.wav is not a readable WAV file"),
         (
             |file| write_wav(file, &tone(700.0, 8_000, 300, 0.5), 8_000, 3),
             "vi/7.wav has 3 channels",
@@ -170,18 +152,9 @@ fn an_unusable_recording_is_named_and_nothing_is_replaced() {
             |file| write_wav(file, &tone(700.0, 4_000, 300, 0.5), 4_000, 1),
             "vi/7.wav has 4000 samples per second",
         ),
-        (
-            |file| write_wav(file, &[0.0; 8_000], 8_000, 1),
-            "vi/7.wav is silent",
-        ),
-        (
-            |file| write_wav(file, &tone(700.0, 8_000, 30, 0.5), 8_000, 1),
-            "vi/7.wav is too short",
-        ),
-        (
-            |file| write_wav(file, &vec![0.5; 70 * 8_000], 8_000, 1),
-            "vi/7.wav is too long",
-        ),
+        (|file| write_wav(file, &[0.0; 8_000], 8_000, 1), "vi/7.wav is silent"),
+        (|file| write_wav(file, &tone(700.0, 8_000, 30, 0.5), 8_000, 1), "vi/7.wav is too short"),
+        (|file| write_wav(file, &vec![0.5; 70 * 8_000], 8_000, 1), "vi/7.wav is too long"),
     ];
     for (damage, expected) in cases {
         damage(&seven);
@@ -192,12 +165,7 @@ fn an_unusable_recording_is_named_and_nothing_is_replaced() {
     }
     // With one slow digit, all are required.
     write_wav(&seven, &tone(700.0, 8_000, 300, 0.5), 8_000, 1);
-    write_wav(
-        &from.join("vi/slow-0.wav"),
-        &tone(700.0, 8_000, 300, 0.5),
-        8_000,
-        1,
-    );
+    write_wav(&from.join("vi/slow-0.wav"), &tone(700.0, 8_000, 300, 0.5), 8_000, 1);
     let error = import(&from, &into).unwrap_err().to_string();
     assert!(error.contains("vi/slow-1.wav is missing"), "{error}");
 }
@@ -213,10 +181,7 @@ fn a_damaged_directory_is_not_used() {
     let four = into.join(CURRENT).join("en/4.wav");
     write_wav(&four, &tone(700.0, 16_000, 300, 0.5), 16_000, 1);
     let error = load(&into).unwrap_err().to_string();
-    assert!(
-        error.contains("4.wav is not as nexo prompts import wrote it"),
-        "{error}"
-    );
+    assert!(error.contains("4.wav is not as nexo prompts import wrote it"), "{error}");
     fs::remove_file(four).unwrap();
     let error = load(&into).unwrap_err().to_string();
     assert!(error.contains("en/4.wav is not as"), "{error}");

@@ -10,10 +10,8 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.1.1.1",
         "wsinv",
-        Ok(
-            "INVITE sip:vivekg@chair-dnrc.example.com;unknownparam | wsinv.ndaksdj@192.0.2.1 | \
-            9 INVITE | from 98asjd8 to 1918181833n | 390skdjuw",
-        ),
+        Ok("INVITE sip:vivekg@chair-dnrc.example.com;unknownparam | wsinv.ndaksdj@192.0.2.1 | \
+            9 INVITE | from 98asjd8 to 1918181833n | 390skdjuw"),
     ),
     // A method of unusual characters is parsed as an unknown method.
     (
@@ -37,27 +35,21 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.1.1.4",
         "escnull",
-        Ok(
-            "REGISTER sip:example.com | escnull.39203ndfvkjdasfkq3w4otrq0adsfdfnavd | \
-            14398234 REGISTER | from 839923423 to - | z9hG4bKkdjuw",
-        ),
+        Ok("REGISTER sip:example.com | escnull.39203ndfvkjdasfkq3w4otrq0adsfdfnavd | \
+            14398234 REGISTER | from 839923423 to - | z9hG4bKkdjuw"),
     ),
     // Percent signs do not escape anything in a method, so this is not a REGISTER.
     (
         "3.1.1.5",
         "esc02",
-        Ok(
-            "OTHER sip:registrar.example.com | esc02.asdfnqwo34rq23i34jrjasdcnl23nrlknsdf | \
-            29344 OTHER | from f232jadfj23 to - | z9hG4bK209%fzsnel234",
-        ),
+        Ok("OTHER sip:registrar.example.com | esc02.asdfnqwo34rq23i34jrjasdcnl23nrlknsdf | \
+            29344 OTHER | from f232jadfj23 to - | z9hG4bK209%fzsnel234"),
     ),
     (
         "3.1.1.6",
         "lwsdisp",
-        Ok(
-            "OPTIONS sip:user@example.com | lwsdisp.1234abcd@funky.example.com | \
-            60 OPTIONS | from 323 to - | z9hG4bKkdjuw",
-        ),
+        Ok("OPTIONS sip:user@example.com | lwsdisp.1234abcd@funky.example.com | \
+            60 OPTIONS | from 323 to - | z9hG4bKkdjuw"),
     ),
     // Thirty-three RFC 2543 hops precede the one with a branch.
     (
@@ -74,34 +66,26 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.1.1.8",
         "dblreq",
-        Ok(
-            "REGISTER sip:example.com | dblreq.0ha0isndaksdj99sdfafnl3lk233412 | \
-            8 REGISTER | from 43251j3j324 to - | z9hG4bKkdjuw23492",
-        ),
+        Ok("REGISTER sip:example.com | dblreq.0ha0isndaksdj99sdfafnl3lk233412 | \
+            8 REGISTER | from 43251j3j324 to - | z9hG4bKkdjuw23492"),
     ),
     (
         "3.1.1.9",
         "semiuri",
-        Ok(
-            "OPTIONS sip:user;par=u%40example.net@example.com | semiuri.0ha0isndaksdj | \
-            8 OPTIONS | from 33242 to - | z9hG4bKkdjuw",
-        ),
+        Ok("OPTIONS sip:user;par=u%40example.net@example.com | semiuri.0ha0isndaksdj | \
+            8 OPTIONS | from 33242 to - | z9hG4bKkdjuw"),
     ),
     (
         "3.1.1.10",
         "transports",
-        Ok(
-            "OPTIONS sip:user@example.com | transports.kijh4akdnaqjkwendsasfdj | \
-            60 OPTIONS | from 323 to - | z9hG4bKkdjuw",
-        ),
+        Ok("OPTIONS sip:user@example.com | transports.kijh4akdnaqjkwendsasfdj | \
+            60 OPTIONS | from 323 to - | z9hG4bKkdjuw"),
     ),
     (
         "3.1.1.11",
         "mpart01",
-        Ok(
-            "MESSAGE sip:kumiko@example.org | 3d9485ad0c49859b@Zmx1ZmZ5LW1hYy0xNi5sb2NhbA.. | \
-            1 MESSAGE | from 2fb0dcc9 to - | z9hG4bK-d87543-4dade06d0bdb11ee-1--d87543-",
-        ),
+        Ok("MESSAGE sip:kumiko@example.org | 3d9485ad0c49859b@Zmx1ZmZ5LW1hYy0xNi5sb2NhbA.. | \
+            1 MESSAGE | from 2fb0dcc9 to - | z9hG4bK-d87543-4dade06d0bdb11ee-1--d87543-"),
     ),
     (
         "3.1.1.12",
@@ -114,20 +98,16 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.1.1.13",
         "noreason",
-        Ok(
-            "100 | noreason.asndj203insdf99223ndf | 35 INVITE | from 39ansfi3 to 902jndnke3 | \
-            z9hG4bK2398ndaoe",
-        ),
+        Ok("100 | noreason.asndj203insdf99223ndf | 35 INVITE | from 39ansfi3 to 902jndnke3 | \
+            z9hG4bK2398ndaoe"),
     ),
     // Lenient although the RFC requires 400: the stray separators are in fields that are not read, and an
     // INVITE is refused anyway.
     (
         "3.1.2.1",
         "badinv01",
-        Ok(
-            "INVITE sip:user@example.com | badinv01.0ha0isndaksdjasdf3234nas | \
-            8 INVITE | from 134161461246 to - | -",
-        ),
+        Ok("INVITE sip:user@example.com | badinv01.0ha0isndaksdjasdf3234nas | \
+            8 INVITE | from 134161461246 to - | -"),
     ),
     ("3.1.2.2", "clerr", Err(ParseError::ContentLength)),
     ("3.1.2.3", "ncl", Err(ParseError::ContentLength)),
@@ -155,37 +135,29 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.1.2.12",
         "baddate",
-        Ok(
-            "INVITE sip:user@example.com | baddate.239423mnsadf3j23lj42--sedfnm234 | \
-            1392934 INVITE | from 2234923 to - | z9hG4bKkdjuw",
-        ),
+        Ok("INVITE sip:user@example.com | baddate.239423mnsadf3j23lj42--sedfnm234 | \
+            1392934 INVITE | from 2234923 to - | z9hG4bKkdjuw"),
     ),
     // Lenient: only a registrar reads this Contact.
     (
         "3.1.2.13",
         "regbadct",
-        Ok(
-            "REGISTER sip:example.com | regbadct.k345asrl3fdbv@10.0.0.1 | \
-            1 REGISTER | from 998332 to - | z9hG4bKkdjuw",
-        ),
+        Ok("REGISTER sip:example.com | regbadct.k345asrl3fdbv@10.0.0.1 | \
+            1 REGISTER | from 998332 to - | z9hG4bKkdjuw"),
     ),
     // Lenient, as the RFC permits: blanks between the brackets and the URI are unambiguous.
     (
         "3.1.2.14",
         "badaspec",
-        Ok(
-            "OPTIONS sip:user@example.org | badaspec.sdf0234n2nds0a099u23h3hnnw009cdkne3 | \
-            3923239 OPTIONS | from 433423 to - | z9hG4bKkdju43234",
-        ),
+        Ok("OPTIONS sip:user@example.org | badaspec.sdf0234n2nds0a099u23h3hnnw009cdkne3 | \
+            3923239 OPTIONS | from 433423 to - | z9hG4bKkdju43234"),
     ),
     // Lenient, as the RFC permits: From and To hold one address, so the comma belongs to the name.
     (
         "3.1.2.15",
         "baddn",
-        Ok(
-            "OPTIONS sip:t.watson@example.org | baddn.31415@c.example.com | \
-            3923239 OPTIONS | from 43 to - | z9hG4bKkdjuw",
-        ),
+        Ok("OPTIONS sip:t.watson@example.org | baddn.31415@c.example.com | \
+            3923239 OPTIONS | from 43 to - | z9hG4bKkdjuw"),
     ),
     ("3.1.2.16", "badvers", Err(ParseError::StartLine)),
     ("3.1.2.17", "mismatch01", Err(ParseError::Mandatory)),
@@ -201,10 +173,8 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.2.1",
         "badbranch",
-        Ok(
-            "OPTIONS sip:user@example.com | badbranch.sadonfo23i420jv0as0derf3j3n | \
-            8 OPTIONS | from 33242 to - | z9hG4bK",
-        ),
+        Ok("OPTIONS sip:user@example.com | badbranch.sadonfo23i420jv0as0derf3j3n | \
+            8 OPTIONS | from 33242 to - | z9hG4bK"),
     ),
     ("3.3.1", "insuf", Err(ParseError::Mandatory)),
     (
@@ -218,18 +188,14 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.3.3",
         "novelsc",
-        Ok(
-            "OPTIONS soap.beep://192.0.2.103:3002 | novelsc.asdfasser0q239nwsdfasdkl34 | \
-            3923423 OPTIONS | from 384 to - | z9hG4bKkdjuw39234",
-        ),
+        Ok("OPTIONS soap.beep://192.0.2.103:3002 | novelsc.asdfasser0q239nwsdfasdkl34 | \
+            3923423 OPTIONS | from 384 to - | z9hG4bKkdjuw39234"),
     ),
     (
         "3.3.4",
         "unksm2",
-        Ok(
-            "REGISTER sip:example.com | unksm2.daksdj@hyphenated-host.example.com | \
-            234902 REGISTER | from 3234233 to - | z9hG4bKkdjuw",
-        ),
+        Ok("REGISTER sip:example.com | unksm2.daksdj@hyphenated-host.example.com | \
+            234902 REGISTER | from 3234233 to - | z9hG4bKkdjuw"),
     ),
     (
         "3.3.5",
@@ -240,10 +206,8 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.3.6",
         "invut",
-        Ok(
-            "INVITE sip:user@example.com | invut.0ha0isndaksdjadsfij34n23d | \
-            235448 INVITE | from 8392034 to - | z9hG4bKkdjuw",
-        ),
+        Ok("INVITE sip:user@example.com | invut.0ha0isndaksdjadsfij34n23d | \
+            235448 INVITE | from 8392034 to - | z9hG4bKkdjuw"),
     ),
     (
         "3.3.7",
@@ -264,34 +228,26 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.3.11",
         "zeromf",
-        Ok(
-            "OPTIONS sip:user@example.com | zeromf.jfasdlfnm2o2l43r5u0asdfas | \
-            39234321 OPTIONS | from 3ghsd41 to - | z9hG4bKkdjuw2349i",
-        ),
+        Ok("OPTIONS sip:user@example.com | zeromf.jfasdlfnm2o2l43r5u0asdfas | \
+            39234321 OPTIONS | from 3ghsd41 to - | z9hG4bKkdjuw2349i"),
     ),
     (
         "3.3.12",
         "cparam01",
-        Ok(
-            "REGISTER sip:example.com | cparam01.70710@saturn.example.com | \
-            2 REGISTER | from DkfVgjkrtMwaerKKpe to - | z9hG4bKkdjuw",
-        ),
+        Ok("REGISTER sip:example.com | cparam01.70710@saturn.example.com | \
+            2 REGISTER | from DkfVgjkrtMwaerKKpe to - | z9hG4bKkdjuw"),
     ),
     (
         "3.3.13",
         "cparam02",
-        Ok(
-            "REGISTER sip:example.com | cparam02.70710@saturn.example.com | \
-            3 REGISTER | from 838293 to - | z9hG4bKkdjuw",
-        ),
+        Ok("REGISTER sip:example.com | cparam02.70710@saturn.example.com | \
+            3 REGISTER | from 838293 to - | z9hG4bKkdjuw"),
     ),
     (
         "3.3.14",
         "regescrt",
-        Ok(
-            "REGISTER sip:example.com | regescrt.k345asrl3fdbv@192.0.2.1 | \
-            14398234 REGISTER | from 8 to - | z9hG4bKkdjuw",
-        ),
+        Ok("REGISTER sip:example.com | regescrt.k345asrl3fdbv@192.0.2.1 | \
+            14398234 REGISTER | from 8 to - | z9hG4bKkdjuw"),
     ),
     (
         "3.3.15",
@@ -303,9 +259,7 @@ pub const MESSAGES: [(&str, &str, Outcome); 49] = [
     (
         "3.4.1",
         "inv2543",
-        Ok(
-            "INVITE sip:UserB@example.com | inv2543.1717@ift.client.example.com | \
-            56 INVITE | from - to - | -",
-        ),
+        Ok("INVITE sip:UserB@example.com | inv2543.1717@ift.client.example.com | \
+            56 INVITE | from - to - | -"),
     ),
 ];

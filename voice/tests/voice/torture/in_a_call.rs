@@ -118,21 +118,14 @@ impl Gateway {
 fn order(gateway: &Gateway) -> CallOrder {
     CallOrder {
         call_id: CALL_ID.into(),
-        labels: CallLabels {
-            carrier: "viettel",
-            realm: "live",
-        },
+        labels: CallLabels { carrier: "viettel", realm: "live" },
         gateway: gateway.address().into(),
         gateway_host: gateway.address().to_string(),
         number: "+84981234567".into(),
         caller: CallerId::from_number("+842471234567"),
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         code: Code::parse("4711").unwrap(),
-        reading: Reading {
-            language: Language::En,
-            repeat: 1,
-            digit_gap_ms: 20,
-        },
+        reading: Reading { language: Language::En, repeat: 1, digit_gap_ms: 20 },
         gateway_timeout: Duration::from_secs(4),
         limits: CallLimits {
             ring_timeout: Duration::from_secs(20),
@@ -151,13 +144,8 @@ fn order(gateway: &Gateway) -> CallOrder {
 /// Places a call and sends every message, transformed by `variant`, in the middle of it. Returns the number
 /// of answers per code.
 async fn call_under_torture(variant: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16, usize> {
-    let config = EndpointConfig {
-        listen_udp: (LOOPBACK, 0).into(),
-        ..EndpointConfig::default()
-    };
-    let endpoint = Endpoint::start(config, PromptSet::built_in())
-        .await
-        .unwrap();
+    let config = EndpointConfig { listen_udp: (LOOPBACK, 0).into(), ..EndpointConfig::default() };
+    let endpoint = Endpoint::start(config, PromptSet::built_in()).await.unwrap();
     let gateway = Gateway::new(endpoint.local_addr()).await;
     endpoint.set_peers([gateway.address().into()].into());
     let mut events = endpoint.place(order(&gateway));
@@ -183,10 +171,8 @@ async fn call_under_torture(variant: impl Fn(&[u8]) -> Vec<u8>) -> BTreeMap<u16,
 
 #[tokio::test]
 async fn no_message_from_the_gateway_disturbs_a_call() {
-    let (_, answers) = tokio::join!(
-        call_under_torture(<[u8]>::to_vec),
-        call_under_torture(with_rport)
-    );
+    let (_, answers) =
+        tokio::join!(call_under_torture(<[u8]>::to_vec), call_under_torture(with_rport));
     assert_eq!(answers, ANSWERS.into());
 }
 

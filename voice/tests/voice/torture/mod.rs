@@ -18,9 +18,7 @@ use nexo_voice::sip::message::{Fields, Message, Request, Response};
 use nexo_voice::sip::sdp;
 
 fn directory() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests/voice/torture/messages"]
-        .iter()
-        .collect()
+    [env!("CARGO_MANIFEST_DIR"), "tests/voice/torture/messages"].iter().collect()
 }
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -89,9 +87,7 @@ fn the_table_lists_every_file_once() {
 /// The URIs of all contacts.
 fn contacts(request: &Request) -> Vec<&str> {
     let contacts = request.values(Name::Contact);
-    contacts
-        .map(|contact| NameAddr::parse(contact).unwrap().uri)
-        .collect()
+    contacts.map(|contact| NameAddr::parse(contact).unwrap().uri).collect()
 }
 
 #[test]
@@ -110,10 +106,7 @@ fn the_tortuous_invite_is_parsed_completely() {
             ("UDP", "192.168.255.111", "z9hG4bK30239"),
         ]
     );
-    assert_eq!(
-        request.to().unwrap().uri,
-        "sip:vivekg@chair-dnrc.example.com"
-    );
+    assert_eq!(request.to().unwrap().uri, "sip:vivekg@chair-dnrc.example.com");
     assert_eq!(request.from().unwrap().uri, "sip:jdrosen@example.com");
     assert_eq!(request.value(Name::MaxForwards), Some("0068"));
     assert_eq!(
@@ -126,19 +119,13 @@ fn the_tortuous_invite_is_parsed_completely() {
     assert_eq!(contact.param("secondparam"), Some(""));
     assert_eq!(contact.param("q"), Some("0.33"));
     assert_eq!(request.named("s"), Some(""));
-    assert_eq!(
-        request.named("UnknownHeaderWithUnusualValue"),
-        Some(";;,,;;,;")
-    );
+    assert_eq!(request.named("UnknownHeaderWithUnusualValue"), Some(";;,,;;,;"));
 }
 
 #[test]
 fn unusual_characters_are_preserved() {
     let unusual = request("intmeth");
-    assert_eq!(
-        unusual.named("extensionHeader-!.%*+_`'~"),
-        Some("\u{feff}大停電")
-    );
+    assert_eq!(unusual.named("extensionHeader-!.%*+_`'~"), Some("\u{feff}大停電"));
     let from = unusual.from().unwrap();
     assert_eq!(from.uri, "sip:mundane@example.com");
     assert_eq!(from.param("fromParam''~+*_!.-%"), Some("работающий"));
@@ -157,30 +144,18 @@ fn unusual_characters_are_preserved() {
     let escaped = request("esc02");
     assert_eq!(
         contacts(&escaped),
-        [
-            "sip:alias1@host1.example.com",
-            "sip:alias3@host3.example.com"
-        ],
+        ["sip:alias1@host1.example.com", "sip:alias3@host3.example.com"],
         "C%6Fntact is not a Contact field"
     );
-    assert_eq!(
-        escaped.named("c%6fntact"),
-        Some("<sip:alias2@host2.example.com>")
-    );
-    assert_eq!(
-        response("unreason").reason(),
-        "= 2**3 * 5**2 но сто девяносто девять - простое"
-    );
+    assert_eq!(escaped.named("c%6fntact"), Some("<sip:alias2@host2.example.com>"));
+    assert_eq!(response("unreason").reason(), "= 2**3 * 5**2 но сто девяносто девять - простое");
     assert_eq!(response("noreason").reason(), "");
 }
 
 #[test]
 fn every_hop_of_a_long_or_mixed_path_is_parsed() {
     let long = request("longreq");
-    let hops: Vec<_> = long
-        .values(Name::Via)
-        .map(|via| Via::parse(via).unwrap())
-        .collect();
+    let hops: Vec<_> = long.values(Name::Via).map(|via| Via::parse(via).unwrap()).collect();
     assert_eq!(hops.len(), 34);
     assert_eq!(hops[32].sent_by, "sip1.example.com");
     let last = hops[33];
@@ -189,23 +164,15 @@ fn every_hop_of_a_long_or_mixed_path_is_parsed() {
     let branch = format!("very{}branchvalue", "long".repeat(50));
     assert_eq!(last.branch(), Some(branch.as_str()));
     let mixed = request("transports");
-    let transports: Vec<_> = mixed
-        .values(Name::Via)
-        .map(|via| Via::parse(via).unwrap().transport)
-        .collect();
+    let transports: Vec<_> =
+        mixed.values(Name::Via).map(|via| Via::parse(via).unwrap().transport).collect();
     assert_eq!(transports, ["UDP", "SCTP", "TLS", "UNKNOWN", "TCP"]);
 }
 
 #[test]
 fn parameters_of_a_bare_contact_belong_to_the_field_and_in_brackets_to_the_uri() {
-    assert_eq!(
-        contacts(&request("cparam01")),
-        ["sip:+19725552222@gw1.example.net"]
-    );
-    assert_eq!(
-        contacts(&request("cparam02")),
-        ["sip:+19725552222@gw1.example.net;unknownparam"]
-    );
+    assert_eq!(contacts(&request("cparam01")), ["sip:+19725552222@gw1.example.net"]);
+    assert_eq!(contacts(&request("cparam02")), ["sip:+19725552222@gw1.example.net;unknownparam"]);
     assert_eq!(
         contacts(&request("regescrt")),
         ["sip:user@example.com?Route=%3Csip:sip.example.com%3E"]
@@ -214,13 +181,8 @@ fn parameters_of_a_bare_contact_belong_to_the_field_and_in_brackets_to_the_uri()
 
 #[test]
 fn bodies_have_their_declared_length() {
-    let lengths = [
-        ("dblreq", 0),
-        ("mpart01", 553),
-        ("invut", 40),
-        ("mismatch02", 138),
-        ("inv2543", 105),
-    ];
+    let lengths =
+        [("dblreq", 0), ("mpart01", 553), ("invut", 40), ("mismatch02", 138), ("inv2543", 105)];
     for (name, length) in lengths {
         assert_eq!(request(name).body().len(), length, "{name}");
     }

@@ -57,15 +57,10 @@ impl Ledger<'_> {
         checks.push(Check {
             name: "no_delivery_is_overdue",
             ok: overdue == 0,
-            detail: format!(
-                "{overdue} deliveries without an end after {} s",
-                OVERDUE_MS / 1000
-            ),
+            detail: format!("{overdue} deliveries without an end after {} s", OVERDUE_MS / 1000),
         });
         let slack = [UNKNOWN_ENDPOINT_MS, LATE_COMMIT_MS, LATE_COMMIT_MS];
-        let unsent = self
-            .count(&snapshot, UNSENT, slack.map(Value::from))
-            .await?;
+        let unsent = self.count(&snapshot, UNSENT, slack.map(Value::from)).await?;
         checks.push(Check {
             name: "every_end_is_told",
             ok: unsent == 0,

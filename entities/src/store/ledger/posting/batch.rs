@@ -71,24 +71,16 @@ impl Commission {
 /// Returns the settlements that took effect.
 pub(super) fn ended<'s>(settlements: &'s [Settlement], settled: &[bool]) -> Vec<&'s Settlement> {
     let both = settlements.iter().zip(settled);
-    both.filter(|(_, settled)| **settled)
-        .map(|(settlement, _)| settlement)
-        .collect()
+    both.filter(|(_, settled)| **settled).map(|(settlement, _)| settlement).collect()
 }
 
 /// Marks the first settlement of each delivery; the others have no effect.
 pub(super) fn first_of_each(settlements: &[Settlement]) -> Vec<bool> {
     let mut seen = HashSet::with_capacity(settlements.len());
-    settlements
-        .iter()
-        .map(|s| seen.insert(s.delivery_id))
-        .collect()
+    settlements.iter().map(|s| seen.insert(s.delivery_id)).collect()
 }
 
 /// Returns the accounts that settlements refund.
 pub(super) fn refunded(settlements: &[Settlement]) -> impl Iterator<Item = AccountId> {
-    settlements
-        .iter()
-        .filter(|s| s.refund)
-        .map(|s| s.account_id)
+    settlements.iter().filter(|s| s.refund).map(|s| s.account_id)
 }

@@ -29,10 +29,7 @@ pub(super) struct Wallet {
 impl Wallet {
     /// Returns the wallet as it is after its row was written.
     pub(super) fn after_write(self) -> Wallet {
-        Wallet {
-            version: self.version + 1,
-            ..self
-        }
+        Wallet { version: self.version + 1, ..self }
     }
 }
 
@@ -110,10 +107,8 @@ impl WalletCache {
     }
 
     pub(super) fn invalidate_touched(&mut self, debits: &[Debit], settlements: &[Settlement]) {
-        let accounts = debits
-            .iter()
-            .map(|d| d.account_id)
-            .chain(settlements.iter().map(|s| s.account_id));
+        let accounts =
+            debits.iter().map(|d| d.account_id).chain(settlements.iter().map(|s| s.account_id));
         for account in accounts {
             self.wallets.remove(&account);
         }

@@ -59,15 +59,7 @@ impl<'a> BatchDecision<'a> {
             if let Some((wallet, is_fresh)) = wallet(account) {
                 let tentative = wallet.buckets;
                 let touched = false;
-                wallets.insert(
-                    account,
-                    WorkingWallet {
-                        wallet,
-                        tentative,
-                        is_fresh,
-                        touched,
-                    },
-                );
+                wallets.insert(account, WorkingWallet { wallet, tentative, is_fresh, touched });
             }
         }
         Self {
@@ -235,13 +227,10 @@ impl<'a> BatchDecision<'a> {
 
     /// Returns the debits posted so far, what they paid and their wallets' buckets at that point.
     pub(super) fn posted(&self) -> impl Iterator<Item = (&'a Debit, Parts, Buckets)> {
-        self.debits
-            .iter()
-            .zip(&self.outcomes)
-            .filter_map(|(debit, outcome)| match outcome {
-                Some(DebitOutcome::Posted { parts, after }) => Some((debit, *parts, *after)),
-                _ => None,
-            })
+        self.debits.iter().zip(&self.outcomes).filter_map(|(debit, outcome)| match outcome {
+            Some(DebitOutcome::Posted { parts, after }) => Some((debit, *parts, *after)),
+            _ => None,
+        })
     }
 
     /// Returns the outcomes in the order of the debits. All must be decided.
@@ -257,10 +246,7 @@ fn reject_repeated_keys(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
         Some(request) => keys.insert((request.key_id, request.key.clone())),
         None => true,
     };
-    debits
-        .iter()
-        .map(|debit| (!is_first(debit)).then_some(DebitOutcome::KeyTaken))
-        .collect()
+    debits.iter().map(|debit| (!is_first(debit)).then_some(DebitOutcome::KeyTaken)).collect()
 }
 
 #[cfg(test)]
@@ -293,22 +279,13 @@ mod tests {
     }
 
     fn cash(balance: i64) -> Buckets {
-        Buckets {
-            balance: Micros::new(balance),
-            ..Buckets::default()
-        }
+        Buckets { balance: Micros::new(balance), ..Buckets::default() }
     }
 
     fn decision(debits: &[Debit], balance: i64, is_fresh: bool) -> BatchDecision<'_> {
-        let wallet = Wallet {
-            buckets: cash(balance),
-            version: 7,
-            is_closed: false,
-            is_referred: false,
-        };
-        BatchDecision::new(debits, std::iter::empty(), move |_| {
-            Some((wallet, is_fresh))
-        })
+        let wallet =
+            Wallet { buckets: cash(balance), version: 7, is_closed: false, is_referred: false };
+        BatchDecision::new(debits, std::iter::empty(), move |_| Some((wallet, is_fresh)))
     }
 
     /// Decides the batch; the claims at `losers` are lost until 20,000.
@@ -328,18 +305,13 @@ mod tests {
 
     fn posted(paid: i64, left: i64) -> DebitOutcome {
         DebitOutcome::Posted {
-            parts: Parts {
-                balance: Micros::new(paid),
-                ..Parts::default()
-            },
+            parts: Parts { balance: Micros::new(paid), ..Parts::default() },
             after: cash(left),
         }
     }
 
     fn short(total: i64) -> DebitOutcome {
-        DebitOutcome::FundsShort {
-            total: Micros::new(total),
-        }
+        DebitOutcome::FundsShort { total: Micros::new(total) }
     }
 
     #[test]
@@ -357,28 +329,16 @@ mod tests {
         let closed = DebitOutcome::WindowHeld { until_ms: 20_000 };
         // The third debit was promised its two while the first still held eight, so the second is
         // short.
-        assert_eq!(
-            outcomes(decision(&debits, 10, true), &[0]),
-            [closed, short(8), posted(2, 8)]
-        );
-        assert_eq!(
-            outcomes(decision(&debits[..2], 10, true), &[0]),
-            [closed, posted(9, 1)]
-        );
+        assert_eq!(outcomes(decision(&debits, 10, true), &[0]), [closed, short(8), posted(2, 8)]);
+        assert_eq!(outcomes(decision(&debits[..2], 10, true), &[0]), [closed, posted(9, 1)]);
     }
 
     #[test]
     fn the_second_debit_for_a_phone_waits_for_the_first_ones_claim() {
         let debits = [debit(1, 2), debit(1, 2)];
         let until = |until_ms| DebitOutcome::WindowHeld { until_ms };
-        assert_eq!(
-            outcomes(decision(&debits, 10, true), &[]),
-            [posted(2, 8), until(31_000)]
-        );
-        assert_eq!(
-            outcomes(decision(&debits, 10, true), &[0]),
-            [until(20_000), until(20_000)]
-        );
+        assert_eq!(outcomes(decision(&debits, 10, true), &[]), [posted(2, 8), until(31_000)]);
+        assert_eq!(outcomes(decision(&debits, 10, true), &[0]), [until(20_000), until(20_000)]);
     }
 
     #[test]
@@ -404,24 +364,14 @@ mod tests {
         let debits = [debit(1, 6), debit(2, 3)];
         let decided = || {
             let mut decision = decision(&debits, 10, false);
-            decision.refund(
-                ACCOUNT,
-                Parts {
-                    balance: Micros::new(1),
-                    ..Parts::default()
-                },
-            );
+            decision.refund(ACCOUNT, Parts { balance: Micros::new(1), ..Parts::default() });
             let round = decision.round();
             decision.close_round(round, &HashMap::new());
             decision
         };
         let moved = |balance| {
-            let wallet = Wallet {
-                buckets: cash(balance),
-                version: 8,
-                is_closed: false,
-                is_referred: false,
-            };
+            let wallet =
+                Wallet { buckets: cash(balance), version: 8, is_closed: false, is_referred: false };
             HashMap::from([(ACCOUNT, wallet)])
         };
         let mut richer = decided();

@@ -63,10 +63,7 @@ pub(super) async fn taken(
         request.is_some_and(|request| found.contains(&request_key(request)))
     };
     let debits = debits.iter().enumerate();
-    Ok(debits
-        .filter(|(_, debit)| is_taken(debit))
-        .map(|(index, _)| index)
-        .collect())
+    Ok(debits.filter(|(_, debit)| is_taken(debit)).map(|(index, _)| index).collect())
 }
 
 /// Queues all writes on the assumption that no key is taken. Returns for each idempotency write
@@ -82,11 +79,7 @@ pub(super) fn push(
     script.push(&CONFIRM_ANSWERS, Vec::new(), confirmed_rows(batch.answers));
     push_debit_answers(script, decision);
     script.push(&STORE_REFUSALS, Vec::new(), refusal_rows(&refusals));
-    batch
-        .answers
-        .iter()
-        .map(|answer| is_written(answer, &refusals))
-        .collect()
+    batch.answers.iter().map(|answer| is_written(answer, &refusals)).collect()
 }
 
 /// Like [`push`], but reads back what was written.
@@ -113,26 +106,19 @@ pub(super) async fn write(
         written.insert(stored_key(&row)?);
     }
     refusals.retain(|(id, key), _| written.contains(&(*id, (*key).to_owned())));
-    Ok(batch
-        .answers
-        .iter()
-        .map(|answer| is_written(answer, &refusals))
-        .collect())
+    Ok(batch.answers.iter().map(|answer| is_written(answer, &refusals)).collect())
 }
 
 fn released_rows(ended: &[&Settlement]) -> Rows {
-    let released = ended
-        .iter()
-        .filter_map(|s| Some((s.releases_key.as_deref()?, s.delivery_id)));
+    let released = ended.iter().filter_map(|s| Some((s.releases_key.as_deref()?, s.delivery_id)));
     rows_of(released.collect(), DELETE_ANSWERS.rows(0))
 }
 
 fn confirmed_rows(answer: &[IdempotencyWrite]) -> Rows {
     let accepted = answer.iter().filter_map(|answer| match answer {
-        IdempotencyWrite::Accepted {
-            request,
-            delivery_id,
-        } => Some((request.as_ref(), *delivery_id)),
+        IdempotencyWrite::Accepted { request, delivery_id } => {
+            Some((request.as_ref(), *delivery_id))
+        }
         IdempotencyWrite::Refused { .. } => None,
     });
     rows_of(accepted.collect(), CONFIRM_ANSWERS.rows(0))
@@ -142,11 +128,7 @@ fn confirmed_rows(answer: &[IdempotencyWrite]) -> Rows {
 fn rows_of(mut requests: Vec<(&IdempotentRequest, DeliveryId)>, mut rows: Rows) -> Rows {
     requests.sort_unstable_by_key(|(request, _)| request_key(request));
     for (request, delivery) in requests {
-        rows.push([
-            request.key_id.0.into(),
-            request.key.as_str().into(),
-            delivery.0.into(),
-        ]);
+        rows.push([request.key_id.0.into(), request.key.as_str().into(), delivery.0.into()]);
     }
     rows
 }
@@ -160,12 +142,8 @@ fn push_debit_answers(script: &mut Script, decision: &BatchDecision<'_>) {
     posted.sort_unstable_by_key(|(request, ..)| request_key(request));
     let mut rows = STORE_DEBIT_ANSWERS.rows(posted.len());
     for (request, debit, after) in posted {
-        let answer = Accepted {
-            id: debit.delivery_id,
-            carrier: debit.carrier,
-            cost: debit.cost,
-            after,
-        };
+        let answer =
+            Accepted { id: debit.delivery_id, carrier: debit.carrier, cost: debit.cost, after };
         rows.push([
             request.key_id.0.into(),
             request.key.as_str().into(),
@@ -210,13 +188,7 @@ fn is_written(
 fn refusal_rows(refusals: &BTreeMap<RequestKey<'_>, &IdempotencyWrite>) -> Rows {
     let mut rows = STORE_REFUSALS.rows(refusals.len());
     for answer in refusals.values() {
-        if let IdempotencyWrite::Refused {
-            request,
-            status,
-            body,
-            at_ms,
-        } = answer
-        {
+        if let IdempotencyWrite::Refused { request, status, body, at_ms } = answer {
             rows.push([
                 request.key_id.0.into(),
                 request.key.as_str().into(),

@@ -80,8 +80,7 @@ impl<'s> Ledger<'s> {
         settlements: &[Settlement],
     ) -> Result<Committed, StoreError> {
         let work = (debits, settlements, &[][..]);
-        self.commit_within(DEFAULT_BATCH_TIMEOUT, cache, node, work)
-            .await
+        self.commit_within(DEFAULT_BATCH_TIMEOUT, cache, node, work).await
     }
 
     /// Like [`Ledger::commit`], with writes of idempotent answers, and abandoned if the COMMIT is
@@ -128,12 +127,8 @@ impl<'s> Ledger<'s> {
     ) -> Result<Committed, Abort> {
         let written = self.write_batch(cache, batch);
         let written = tokio::time::timeout_at(batch.deadline.into(), written).await;
-        let WrittenBatch {
-            transaction,
-            wallets,
-            endpoints,
-            result,
-        } = written.map_err(|_| StoreError::Timeout)??;
+        let WrittenBatch { transaction, wallets, endpoints, result } =
+            written.map_err(|_| StoreError::Timeout)??;
         let is_posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
         let changes = [&result.settled, &result.answers];
         if result.debits.iter().any(is_posted) || changes.iter().any(|done| done.contains(&true)) {
@@ -186,19 +181,9 @@ impl<'s> Ledger<'s> {
             .map(|s| s.account_id)
             .collect();
         let endpoints = statements::load_endpoints(&transaction, &unknown).await?;
-        let known = Known {
-            cache,
-            wallets: &wallets,
-            endpoints: &endpoints,
-            windows,
-        };
+        let known = Known { cache, wallets: &wallets, endpoints: &endpoints, windows };
         let result = write::write(&transaction, batch, &known).await?;
-        Ok(WrittenBatch {
-            transaction,
-            wallets,
-            endpoints,
-            result,
-        })
+        Ok(WrittenBatch { transaction, wallets, endpoints, result })
     }
 
     /// Returns the in-memory windows, if they are used, and loads them from the deliveries on first

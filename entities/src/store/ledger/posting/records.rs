@@ -93,17 +93,9 @@ pub struct Settlement {
 #[derive(Debug, Clone)]
 pub enum IdempotencyWrite {
     /// A gateway accepted the paid call: the answer stored with the debit becomes final.
-    Accepted {
-        request: Arc<IdempotentRequest>,
-        delivery_id: DeliveryId,
-    },
+    Accepted { request: Arc<IdempotentRequest>, delivery_id: DeliveryId },
     /// A refusal, to be repeated for the same request.
-    Refused {
-        request: Arc<IdempotentRequest>,
-        status: u16,
-        body: String,
-        at_ms: i64,
-    },
+    Refused { request: Arc<IdempotentRequest>, status: u16, body: String, at_ms: i64 },
 }
 
 /// The call detail record of one finished leg.

@@ -259,10 +259,7 @@ mod tests {
             &CONFIRM_ANSWERS,
             &DELETE_ANSWERS,
         ];
-        for (bulk, rows) in bulks
-            .iter()
-            .flat_map(|bulk| [(bulk, 1), (bulk, 2), (bulk, 384)])
-        {
+        for (bulk, rows) in bulks.iter().flat_map(|bulk| [(bulk, 1), (bulk, 2), (bulk, 384)]) {
             let sql = format!("EXPLAIN QUERY PLAN {}", bulk.sqlite_text(rows));
             let explain = Statement::from_string(DatabaseBackend::Sqlite, sql.as_str());
             for step in store.connection().query_all_raw(explain).await.unwrap() {
@@ -270,10 +267,7 @@ mod tests {
                 let reads_bulk_rows =
                     step.contains(" v") || step.contains("CONSTANT") || step.contains("VALUES");
                 let is_scan = step.starts_with("SCAN") && !reads_bulk_rows;
-                assert!(
-                    !is_scan && !step.contains("AUTOMATIC"),
-                    "{step}: {sql:.120}"
-                );
+                assert!(!is_scan && !step.contains("AUTOMATIC"), "{step}: {sql:.120}");
             }
         }
     }

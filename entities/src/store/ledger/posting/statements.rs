@@ -100,10 +100,8 @@ pub(super) async fn settle_deliveries(
 ) -> Result<HashSet<DeliveryId>, StoreError> {
     let rows = settlement_rows(&SETTLE_RETURNING, node, settlements);
     let settled = SETTLE_RETURNING.query(transaction, &[], rows).await?;
-    let ids: Result<_, DbErr> = settled
-        .iter()
-        .map(|row| Ok(DeliveryId(row.try_get_by_index(0)?)))
-        .collect();
+    let ids: Result<_, DbErr> =
+        settled.iter().map(|row| Ok(DeliveryId(row.try_get_by_index(0)?))).collect();
     Ok(ids?)
 }
 
@@ -127,11 +125,7 @@ fn settlement_rows(bulk: &'static Bulk, node: &NodeEpoch, settlements: &[&Settle
 pub(super) fn push_releases(script: &mut Script, ended: &[&Settlement]) {
     let mut rows = RELEASE_WINDOWS.rows(0);
     for s in ended.iter().filter(|s| s.release_window) {
-        rows.push([
-            realm(s.test).into(),
-            s.phone.to_string().into(),
-            s.delivery_id.0.into(),
-        ]);
+        rows.push([realm(s.test).into(), s.phone.to_string().into(), s.delivery_id.0.into()]);
     }
     script.push(&RELEASE_WINDOWS, Vec::new(), rows);
 }
@@ -305,9 +299,7 @@ pub(super) fn push_entries(script: &mut Script, posted: &[(&Debit, Parts)], ende
 
 pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
     let mut rows = INSERT_CALL_ATTEMPTS.rows(0);
-    let calls = ended
-        .iter()
-        .flat_map(|s| s.attempts.iter().map(|call| (s.delivery_id, call)));
+    let calls = ended.iter().flat_map(|s| s.attempts.iter().map(|call| (s.delivery_id, call)));
     for (delivery, call) in calls {
         let quality = call.quality;
         let round_trip_us = quality.and_then(|quality| quality.round_trip_us);

@@ -37,20 +37,14 @@ impl<'k> Known<'k> {
 
     /// Returns an account's active endpoints.
     fn endpoints(&self, account: AccountId) -> Option<&'k Vec<EndpointId>> {
-        self.endpoints
-            .get(&account)
-            .or(self.cache.endpoints(account))
+        self.endpoints.get(&account).or(self.cache.endpoints(account))
     }
 
     /// Returns the commissions of the settlements whose accounts were referred.
     fn commissions(&self, ended: &[&Settlement]) -> Vec<Commission> {
-        let is_referred = |account| {
-            self.wallet(account)
-                .is_some_and(|(wallet, _)| wallet.is_referred)
-        };
-        let all = ended
-            .iter()
-            .filter_map(|settlement| Commission::of(settlement));
+        let is_referred =
+            |account| self.wallet(account).is_some_and(|(wallet, _)| wallet.is_referred);
+        let all = ended.iter().filter_map(|settlement| Commission::of(settlement));
         all.filter(|one| is_referred(one.account_id)).collect()
     }
 }
@@ -157,9 +151,7 @@ async fn settle(
     let firsts = ended(batch.settlements, &first);
     let found = statements::settle_deliveries(transaction, batch.node, &firsts).await?;
     let both = batch.settlements.iter().zip(first);
-    Ok(both
-        .map(|(s, first)| first && found.contains(&s.delivery_id))
-        .collect())
+    Ok(both.map(|(s, first)| first && found.contains(&s.delivery_id)).collect())
 }
 
 fn refund_and_decide<'d>(
@@ -239,20 +231,14 @@ fn decide_by_cache(
     ended: &[&Settlement],
     windows: &PhoneWindowCache,
 ) -> Result<(), Abort> {
-    let is_released = |delivery| {
-        ended
-            .iter()
-            .any(|s| s.release_window && s.delivery_id == delivery)
-    };
+    let is_released =
+        |delivery| ended.iter().any(|s| s.release_window && s.delivery_id == delivery);
     while decision.has_undecided() {
         let round = decision.round();
         if !round.unverified.is_empty() {
             return Err(Abort::Stale);
         }
-        let claims = round
-            .claims
-            .iter()
-            .map(|index| (*index, claim(&debits[*index])));
+        let claims = round.claims.iter().map(|index| (*index, claim(&debits[*index])));
         let lost = windows.lost(claims, is_released);
         decision.close_round(round, &lost);
     }
@@ -278,10 +264,8 @@ fn push_records(
     decision: &BatchDecision<'_>,
     ended: &[&Settlement],
 ) {
-    let posted: Vec<(&Debit, Parts)> = decision
-        .posted()
-        .map(|(debit, parts, _)| (debit, parts))
-        .collect();
+    let posted: Vec<(&Debit, Parts)> =
+        decision.posted().map(|(debit, parts, _)| (debit, parts)).collect();
     let backend = transaction.get_database_backend();
     statements::push_deliveries(script, backend, batch.node, &posted);
     statements::push_entries(script, &posted, ended);
@@ -303,10 +287,7 @@ async fn write_wallets(
     }
     let mut again = decision.touched();
     again.retain(|account, _| moved.contains(account));
-    match statements::write_wallets(transaction, &again)
-        .await?
-        .is_empty()
-    {
+    match statements::write_wallets(transaction, &again).await?.is_empty() {
         true => Ok(()),
         false => Err(Abort::Stale),
     }

@@ -51,9 +51,7 @@ impl ExpectedSource {
     pub fn addresses(self) -> impl Iterator<Item = IpAddr> {
         let announced = self.announced.ip();
         let behind_nat = is_private(announced) && self.gateway != announced;
-        [announced]
-            .into_iter()
-            .chain(behind_nat.then_some(self.gateway))
+        [announced].into_iter().chain(behind_nat.then_some(self.gateway))
     }
 
     fn allows(self, ip: IpAddr) -> bool {
@@ -110,11 +108,7 @@ pub(crate) struct SourceRule {
 
 impl SourceRule {
     pub fn new(expected: ExpectedSource) -> SourceRule {
-        SourceRule {
-            expected,
-            current: None,
-            candidates: [None; MAX_CANDIDATES],
-        }
+        SourceRule { expected, current: None, candidates: [None; MAX_CANDIDATES] }
     }
 
     pub fn expected(&self) -> ExpectedSource {
@@ -128,8 +122,7 @@ impl SourceRule {
 
     /// The unannounced source that counts, if there is one.
     pub fn latched(&self) -> Option<Source> {
-        self.current
-            .filter(|source| source.address != self.expected.announced)
+        self.current.filter(|source| source.address != self.expected.announced)
     }
 
     /// Whether a packet from this address may count now or later. Changes nothing, so that it can be
@@ -156,10 +149,7 @@ impl SourceRule {
         if !self.may_count(from) {
             return Verdict::Ignored;
         }
-        let source = Source {
-            address: from,
-            ssrc: header.ssrc,
-        };
+        let source = Source { address: from, ssrc: header.ssrc };
         if self.current == Some(source) {
             return Verdict::Counts;
         }
@@ -185,11 +175,8 @@ impl SourceRule {
             first_at: now,
             last_at: now,
         };
-        let known = self
-            .candidates
-            .iter_mut()
-            .flatten()
-            .find(|candidate| candidate.source == source);
+        let known =
+            self.candidates.iter_mut().flatten().find(|candidate| candidate.source == source);
         let Some(candidate) = known else {
             // The one that has been silent for longest makes room.
             let slot = self

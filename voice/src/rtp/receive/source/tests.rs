@@ -26,13 +26,7 @@ struct Sender {
 
 impl Sender {
     fn new(from: &str, ssrc: u32) -> Sender {
-        Sender {
-            from: at(from),
-            ssrc,
-            sequence: 65_533,
-            now: Instant::now(),
-            pace: FRAME,
-        }
+        Sender { from: at(from), ssrc, sequence: 65_533, now: Instant::now(), pace: FRAME }
     }
 
     fn send(&mut self, rule: &mut SourceRule) -> Verdict {
@@ -88,11 +82,7 @@ fn another_port_counts_after_five_consecutive_packets() {
         "a far end need not listen on the port that it sends from"
     );
     let mut third = Sender::new("198.51.100.1:6000", 8);
-    assert_eq!(
-        third.send_many(&mut rule, 20),
-        [Verdict::Ignored; 20],
-        "a stream latches once"
-    );
+    assert_eq!(third.send_many(&mut rule, 20), [Verdict::Ignored; 20], "a stream latches once");
 }
 
 #[test]
@@ -196,10 +186,7 @@ fn behind_a_nat_our_packets_go_to_the_source_until_the_announced_address_sends()
 #[test]
 fn mapped_and_scoped_addresses_are_compared_as_sockets_report_them() {
     let mut rule = rule("[::ffff:198.51.100.1]:4000");
-    assert_eq!(
-        Sender::new(ANNOUNCED, 1).send(&mut rule),
-        Verdict::CountsFromNowOn
-    );
+    assert_eq!(Sender::new(ANNOUNCED, 1).send(&mut rule), Verdict::CountsFromNowOn);
 }
 
 #[test]

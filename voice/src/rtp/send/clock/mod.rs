@@ -94,9 +94,7 @@ impl MediaClock {
         }
         let threads = shares.into_iter().zip(seed..).map(|(sockets, seed)| {
             let mailbox = Arc::new(Mailbox::default());
-            let media_thread = MediaThread {
-                mailbox: Arc::clone(&mailbox),
-            };
+            let media_thread = MediaThread { mailbox: Arc::clone(&mailbox) };
             let on_events = Arc::clone(&on_events);
             thread::Builder::new()
                 .name("media".into())
@@ -116,11 +114,7 @@ impl MediaClock {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let socket = number as usize % self.ports.len();
         let (rtp_port, rtcp_port) = self.ports[socket];
-        ReservedStream {
-            stream: StreamId::new(number, socket),
-            rtp_port,
-            rtcp_port,
-        }
+        ReservedStream { stream: StreamId::new(number, socket), rtp_port, rtcp_port }
     }
 
     /// Starts a stream. Its first packet is sent within 40 ms.
@@ -137,15 +131,13 @@ impl MediaClock {
 
     /// Makes a playing stream play another script from now on.
     pub fn replace_script(&self, stream: StreamId, script: Script) {
-        self.mailbox(stream)
-            .post(Command::ReplaceScript { stream, script });
+        self.mailbox(stream).post(Command::ReplaceScript { stream, script });
     }
 
     /// Applies to a playing stream what a mid-call offer and answer changed.
     pub fn update(&self, stream: StreamId, update: StreamUpdate) {
         let update = Box::new(update);
-        self.mailbox(stream)
-            .post(Command::Update { stream, update });
+        self.mailbox(stream).post(Command::Update { stream, update });
     }
 
     fn mailbox(&self, stream: StreamId) -> &Mailbox {
@@ -185,10 +177,8 @@ fn run_and_restart(
             return;
         }
         restarts.increment(1);
-        let lost: Vec<MediaEvent> = wheel
-            .streams()
-            .map(|stream| MediaEvent::Lost { stream })
-            .collect();
+        let lost: Vec<MediaEvent> =
+            wheel.streams().map(|stream| MediaEvent::Lost { stream }).collect();
         on_events(&lost);
     }
 }

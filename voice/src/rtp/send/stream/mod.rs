@@ -121,9 +121,7 @@ impl Stream {
             rtcp_destination: udp::mapped(config.remote_rtcp, socket_is_v6),
             receiver: StreamReceiver::new(config.codec, config.telephone_event, config.wants_dtmf),
             srtp: srtp_keys.map(|keys| Box::new(SrtpSession::new(keys))),
-            frames_per_packet: config
-                .frames_per_packet
-                .clamp(1, MAX_FRAMES_PER_PACKET as u8),
+            frames_per_packet: config.frames_per_packet.clamp(1, MAX_FRAMES_PER_PACKET as u8),
             ticks_to_wait: 0,
             max_silent_ticks: config.media_timeout_frames,
             last_received: None,

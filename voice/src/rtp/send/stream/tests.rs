@@ -9,17 +9,9 @@ use crate::speech::prompts::Piece;
 static AUDIO: [u8; FRAME * 2] = [7; FRAME * 2];
 
 fn stream() -> Stream {
-    let mark = |position| {
-        Some(Mark::DigitSpoken {
-            reading: 0,
-            position,
-        })
-    };
-    let piece = |frames: usize, repeat, mark| Piece {
-        audio: &AUDIO[..FRAME * frames],
-        repeat,
-        mark,
-    };
+    let mark = |position| Some(Mark::DigitSpoken { reading: 0, position });
+    let piece =
+        |frames: usize, repeat, mark| Piece { audio: &AUDIO[..FRAME * frames], repeat, mark };
     let config = StreamConfig {
         stream: StreamId::default(),
         remote: ANNOUNCED.into(),
@@ -40,11 +32,7 @@ fn stream() -> Stream {
             ],
         },
     };
-    let initial = InitialValues {
-        ssrc: 1,
-        sequence: u16::MAX,
-        timestamp: u32::MAX - 159,
-    };
+    let initial = InitialValues { ssrc: 1, sequence: u16::MAX, timestamp: u32::MAX - 159 };
     Stream::new(config, Arc::default(), initial, 0, false)
 }
 
@@ -82,19 +70,9 @@ fn numbers_wrap_and_a_mark_comes_with_the_last_frame_of_its_piece() {
     let mut seen = Vec::new();
     while let Some(next) = next(&mut stream) {
         let header = header(&next);
-        seen.push((
-            header.marker,
-            header.sequence,
-            header.timestamp,
-            next.marks[0],
-        ));
+        seen.push((header.marker, header.sequence, header.timestamp, next.marks[0]));
     }
-    let mark = |position| {
-        Some(Mark::DigitSpoken {
-            reading: 0,
-            position,
-        })
-    };
+    let mark = |position| Some(Mark::DigitSpoken { reading: 0, position });
     assert_eq!(
         seen,
         [
@@ -124,12 +102,7 @@ fn longer_packets_hold_several_frames_and_are_sent_less_often() {
             StreamTick::Finished => break,
         }
     }
-    let spoken = |position| {
-        Some(Mark::DigitSpoken {
-            reading: 0,
-            position,
-        })
-    };
+    let spoken = |position| Some(Mark::DigitSpoken { reading: 0, position });
     assert_eq!(
         seen,
         [
@@ -160,14 +133,8 @@ fn a_held_stream_waits_and_continues_where_it_was() {
 fn a_new_script_plays_from_its_beginning() {
     let mut stream = stream();
     next(&mut stream);
-    let piece = Piece {
-        audio: &AUDIO,
-        repeat: 1,
-        mark: Some(Mark::ReadingDone { reading: 4 }),
-    };
-    stream.replace_script(Script {
-        pieces: vec![piece],
-    });
+    let piece = Piece { audio: &AUDIO, repeat: 1, mark: Some(Mark::ReadingDone { reading: 4 }) };
+    stream.replace_script(Script { pieces: vec![piece] });
     assert_eq!(header(&next(&mut stream).unwrap()).timestamp, 0);
     let last = next(&mut stream).unwrap();
     assert_eq!(last.marks[0], Some(Mark::ReadingDone { reading: 4 }));
@@ -181,10 +148,7 @@ fn a_far_end_that_falls_silent_times_out_and_one_that_never_sent_does_not() {
     stream.skip(100);
     assert!(!stream.has_timed_out());
     let now = Instant::now();
-    assert_eq!(
-        stream.receive(&far_packet(1, 0), OTHER_PORT.into(), now, now),
-        Reception::Ignored
-    );
+    assert_eq!(stream.receive(&far_packet(1, 0), OTHER_PORT.into(), now, now), Reception::Ignored);
     stream.skip(100);
     assert!(!stream.has_timed_out(), "its source does not count");
     let reception = stream.receive(&far_packet(1, 0), ANNOUNCED.into(), now, now);
@@ -209,14 +173,8 @@ fn after_skipped_time_the_audio_continues_as_a_new_talkspurt() {
 #[test]
 fn a_stream_is_lost_after_a_second_of_failures() {
     let mut stream = stream();
-    let piece = Piece {
-        audio: &AUDIO,
-        repeat: 1000,
-        mark: None,
-    };
-    stream.replace_script(Script {
-        pieces: vec![piece],
-    });
+    let piece = Piece { audio: &AUDIO, repeat: 1000, mark: None };
+    stream.replace_script(Script { pieces: vec![piece] });
     let mut sends = |is_accepted: bool, frames: u32| {
         (0..frames)
             .filter(|_| {
@@ -227,11 +185,7 @@ fn a_stream_is_lost_after_a_second_of_failures() {
     };
     assert_eq!(sends(false, 49), 0);
     assert_eq!(sends(true, 1), 0);
-    assert_eq!(
-        sends(false, 49),
-        0,
-        "a packet that was sent resets the count"
-    );
+    assert_eq!(sends(false, 49), 0, "a packet that was sent resets the count");
     assert_eq!(sends(false, 1), 1);
 }
 
@@ -247,10 +201,7 @@ fn reports_are_due_after_a_second_and_then_about_every_five() {
         }
     }
     let (soon, late) = (125, 374);
-    assert_eq!(
-        due,
-        [50, 50 + soon, 50 + soon + late, 50 + soon + late + soon]
-    );
+    assert_eq!(due, [50, 50 + soon, 50 + soon + late, 50 + soon + late + soon]);
 }
 
 #[test]
@@ -271,10 +222,8 @@ fn a_forged_packet_changes_nothing() {
     let key = || MasterKey::random(Suite::AesCm128HmacSha1_80, &mut rand::rng());
     let (theirs, forger) = (key(), key());
     let mut stream = stream();
-    stream.srtp = Some(Box::new(SrtpSession::new(&SrtpKeys {
-        ours: key(),
-        theirs: theirs.clone(),
-    })));
+    stream.srtp =
+        Some(Box::new(SrtpSession::new(&SrtpKeys { ours: key(), theirs: theirs.clone() })));
     let (mut far_end, mut forger) = (Sender::new(&theirs), Sender::new(&forger));
     let (start, mut now) = (Instant::now(), Instant::now());
     let mut receive = |stream: &mut Stream, from: ([u8; 4], u16), packet: &[u8]| {
@@ -306,15 +255,8 @@ fn a_forged_packet_changes_nothing() {
     // The rollover counter and the replay window are those of a new stream.
     let mut packet = far_packet(1, 0);
     far_end.protect_rtp(&mut packet).unwrap();
-    assert_eq!(
-        receive(&mut stream, ANNOUNCED, &packet),
-        Reception::CountedFromNewSource(None)
-    );
-    assert_eq!(
-        receive(&mut stream, ANNOUNCED, &packet),
-        Reception::Invalid,
-        "it is replayed"
-    );
+    assert_eq!(receive(&mut stream, ANNOUNCED, &packet), Reception::CountedFromNewSource(None));
+    assert_eq!(receive(&mut stream, ANNOUNCED, &packet), Reception::Invalid, "it is replayed");
     let block = stream.receiver.report_block(now_plus(start, 5)).unwrap();
     assert_eq!((block.highest_sequence, block.lost), (1, 0));
     let mut report = rtcp::receiver_report(9, &block);
@@ -334,10 +276,8 @@ fn a_repeated_key_does_not_allow_replays() {
     let key = || MasterKey::random(Suite::AesCm128HmacSha1_80, &mut rand::rng());
     let (theirs, next) = (key(), key());
     let mut stream = stream();
-    stream.srtp = Some(Box::new(SrtpSession::new(&SrtpKeys {
-        ours: key(),
-        theirs: theirs.clone(),
-    })));
+    stream.srtp =
+        Some(Box::new(SrtpSession::new(&SrtpKeys { ours: key(), theirs: theirs.clone() })));
     let mut packet = far_packet(1, 0);
     Sender::new(&theirs).protect_rtp(&mut packet).unwrap();
     let now = Instant::now();

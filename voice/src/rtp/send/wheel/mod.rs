@@ -146,11 +146,7 @@ impl<'a> Wheel<'a> {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Play {
-                socket,
-                config,
-                shared,
-            } => self.start(socket, *config, shared),
+            Command::Play { socket, config, shared } => self.start(socket, *config, shared),
             Command::ReplaceScript { stream, script } => {
                 // The stream may have ended in the meantime.
                 if let Some(index) = self.by_id.get(&stream)
@@ -315,8 +311,7 @@ impl<'a> Wheel<'a> {
             return;
         };
         for mark in packet.marks.into_iter().flatten() {
-            self.events
-                .push(MediaEvent::MarkReached { stream: id, mark });
+            self.events.push(MediaEvent::MarkReached { stream: id, mark });
         }
         let (destination, srtp) = (stream.destination, stream.srtp.as_deref_mut());
         let queued = self.batch.push(index, &packet, destination, srtp);

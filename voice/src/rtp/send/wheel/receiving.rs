@@ -132,9 +132,7 @@ impl Incoming<'_> {
             let mut srtp = stream.srtp.take();
             let is_authentic = srtp.as_mut().is_some_and(|srtp| {
                 let plain = srtp.unprotect_rtcp(datagram);
-                plain
-                    .map(|plain| handle_items(stream, plain, self.now))
-                    .is_some()
+                plain.map(|plain| handle_items(stream, plain, self.now)).is_some()
             });
             stream.srtp = srtp;
             if is_authentic {

@@ -86,10 +86,7 @@ impl SessionKeys {
     /// Returns the whole tag over `packet` and `unsent`, which is authenticated but not sent. A
     /// suite sends the first bytes of the tag.
     pub fn tag(&self, packet: &[u8], unsent: &[u8]) -> [u8; 20] {
-        self.authenticate(packet, unsent)
-            .finalize()
-            .into_bytes()
-            .into()
+        self.authenticate(packet, unsent).finalize().into_bytes().into()
     }
 
     /// Whether `tag` is a prefix of the packet's tag, in constant time.

@@ -82,10 +82,7 @@ fn the_session_keys_of_aes_128_are_those_of_rfc_3711_b_3() {
 fn the_session_keys_of_aes_256_are_those_of_rfc_6188_7_2() {
     let suite = Suite::AesCm256HmacSha1_80;
     for (label, key) in [
-        (
-            0,
-            "5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4",
-        ),
+        (0, "5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4"),
         (2, "fa31791685ca444a9e07c6c64e93"),
         (1, "fd9c32d39ed5fbb5a9dc96b30818454d1313dc05"),
     ] {

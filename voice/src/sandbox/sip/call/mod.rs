@@ -44,20 +44,13 @@ const MAX_RING_TIME: Duration = Duration::from_secs(180);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum CallState {
     /// No final response yet.
-    Early {
-        script_at: Option<Instant>,
-        give_up: Instant,
-    },
+    Early { script_at: Option<Instant>, give_up: Instant },
     /// Waits for the socket of its audio, then answers.
     Opening,
     /// Rejected; the response is retransmitted until its ACK.
     Rejected(Retransmission),
     /// Answered; the 200 is retransmitted until its ACK.
-    Answered {
-        since: Instant,
-        hang_up: Instant,
-        retransmission: Retransmission,
-    },
+    Answered { since: Instant, hang_up: Instant, retransmission: Retransmission },
     /// Answered and acknowledged.
     Talking { since: Instant, hang_up: Instant },
     /// Our BYE is retransmitted until its response.
@@ -78,10 +71,7 @@ pub(crate) struct Retransmission {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     /// Send this response to the INVITE.
-    Respond {
-        code: u16,
-        retry_after_seconds: Option<u32>,
-    },
+    Respond { code: u16, retry_after_seconds: Option<u32> },
     /// Retransmit the last response to the INVITE.
     RepeatResponse,
     /// Open a socket for the call's audio, then call [`Call::media_opened`].
@@ -110,11 +100,7 @@ pub(crate) struct Call {
 
 impl Retransmission {
     fn start(now: Instant) -> Retransmission {
-        Retransmission {
-            next: now + T1,
-            interval: T1,
-            give_up: now + TRANSACTION_LIFETIME,
-        }
+        Retransmission { next: now + T1, interval: T1, give_up: now + TRANSACTION_LIFETIME }
     }
 
     fn deadline(&self) -> Instant {
@@ -133,10 +119,7 @@ impl Retransmission {
 }
 
 fn respond(code: u16) -> Step {
-    Step::Respond {
-        code,
-        retry_after_seconds: None,
-    }
+    Step::Respond { code, retry_after_seconds: None }
 }
 
 impl Call {
@@ -146,13 +129,8 @@ impl Call {
             Then::Nothing => None,
             Then::Reject { after, .. } | Then::Answer { after, .. } => Some(now + after),
         };
-        let mut call = Call {
-            script,
-            state: CallState::Early {
-                script_at,
-                give_up: now + MAX_RING_TIME,
-            },
-        };
+        let mut call =
+            Call { script, state: CallState::Early { script_at, give_up: now + MAX_RING_TIME } };
         let mut steps = Vec::new();
         if script.trying {
             steps.push(respond(100));
@@ -199,11 +177,7 @@ impl Call {
                     Vec::new()
                 }
             }
-            CallState::Answered {
-                since,
-                retransmission,
-                ..
-            } => {
+            CallState::Answered { since, retransmission, .. } => {
                 if now >= retransmission.give_up {
                     let since = *since;
                     self.hang_up(since, now)
@@ -215,11 +189,7 @@ impl Call {
             }
             CallState::Talking { since, hang_up } => {
                 let since = *since;
-                if now >= *hang_up {
-                    self.hang_up(since, now)
-                } else {
-                    Vec::new()
-                }
+                if now >= *hang_up { self.hang_up(since, now) } else { Vec::new() }
             }
             CallState::HangingUp(retransmission) => {
                 if now >= retransmission.give_up {
@@ -304,10 +274,7 @@ impl Call {
             CallState::Answered { since, .. } | CallState::Talking { since, .. } => {
                 let mut steps = vec![
                     Step::HungUp(Party::Caller),
-                    Step::Ended {
-                        answered: true,
-                        talk_time: now.saturating_duration_since(since),
-                    },
+                    Step::Ended { answered: true, talk_time: now.saturating_duration_since(since) },
                 ];
                 steps.extend(self.forget());
                 steps
@@ -338,11 +305,9 @@ impl Call {
     fn follow_script(&mut self, now: Instant) -> Vec<Step> {
         match self.script.then {
             Then::Nothing => Vec::new(),
-            Then::Reject {
-                code,
-                retry_after_seconds,
-                ..
-            } => self.reject(code, retry_after_seconds, now),
+            Then::Reject { code, retry_after_seconds, .. } => {
+                self.reject(code, retry_after_seconds, now)
+            }
             Then::Answer { playback, .. } => {
                 self.state = CallState::Opening;
                 vec![Step::OpenMedia(playback)]
@@ -353,14 +318,8 @@ impl Call {
     fn reject(&mut self, code: u16, retry_after_seconds: Option<u32>, now: Instant) -> Vec<Step> {
         self.state = CallState::Rejected(Retransmission::start(now));
         vec![
-            Step::Respond {
-                code,
-                retry_after_seconds,
-            },
-            Step::Ended {
-                answered: false,
-                talk_time: Duration::ZERO,
-            },
+            Step::Respond { code, retry_after_seconds },
+            Step::Ended { answered: false, talk_time: Duration::ZERO },
         ]
     }
 
@@ -369,10 +328,7 @@ impl Call {
         vec![
             Step::Bye,
             Step::HungUp(Party::Callee),
-            Step::Ended {
-                answered: true,
-                talk_time: now.saturating_duration_since(since),
-            },
+            Step::Ended { answered: true, talk_time: now.saturating_duration_since(since) },
         ]
     }
 

@@ -49,10 +49,7 @@ fn a_listening_number_sends_100_180_and_200() {
         call.hung_up(later),
         [
             Step::HungUp(Party::Caller),
-            Step::Ended {
-                answered: true,
-                talk_time: Duration::from_secs(12)
-            },
+            Step::Ended { answered: true, talk_time: Duration::from_secs(12) },
             Step::Forget
         ]
     );

@@ -89,11 +89,7 @@ impl Callee {
             };
             call.scheduled = None;
             let due = call.machine.deadline().is_some_and(|at| at <= now);
-            let steps = if due {
-                call.machine.tick(now)
-            } else {
-                Vec::new()
-            };
+            let steps = if due { call.machine.tick(now) } else { Vec::new() };
             self.perform_steps(number, steps, now);
         }
     }
@@ -310,8 +306,7 @@ impl Callee {
         let via = request.via();
         let branch = via.and_then(|via| via.branch());
         let sent_by = via.map(|via| via.sent_by);
-        self.key_hasher
-            .hash_one((branch, sent_by, method, request.call_id()))
+        self.key_hasher.hash_one((branch, sent_by, method, request.call_id()))
     }
 
     fn dialog_key(&self, call_id: &str, own_tag: &str, their_tag: &str) -> u64 {
@@ -329,11 +324,7 @@ fn script_for(phone: Option<Phone>, has_offer: bool, ring: Duration) -> Script {
     let reject = |code| Script {
         trying: false,
         ringing: false,
-        then: Then::Reject {
-            after: Duration::ZERO,
-            code,
-            retry_after_seconds: None,
-        },
+        then: Then::Reject { after: Duration::ZERO, code, retry_after_seconds: None },
     };
     let Some(phone) = phone else {
         return reject(404);

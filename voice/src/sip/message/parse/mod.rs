@@ -57,13 +57,8 @@ impl Message {
         };
         let entries = entries(&text, fields_start)?;
         let start_line = StartLine::parse(&text, line)?;
-        let mut fields = Fields {
-            text,
-            entries,
-            cseq: 0,
-            cseq_method: Method::Other,
-            body: Vec::new(),
-        };
+        let mut fields =
+            Fields { text, entries, cseq: 0, cseq_method: Method::Other, body: Vec::new() };
         fields.check_mandatory()?;
         fields.body = fields.checked_body(parts.body)?.to_vec();
         match start_line {
@@ -72,16 +67,12 @@ impl Message {
             {
                 Err(ParseError::Mandatory)
             }
-            StartLine::Request { method, uri } => Ok(Message::Request(Request {
-                method,
-                uri,
-                fields,
-            })),
-            StartLine::Status { code, reason } => Ok(Message::Response(Response {
-                code,
-                reason,
-                fields,
-            })),
+            StartLine::Request { method, uri } => {
+                Ok(Message::Request(Request { method, uri, fields }))
+            }
+            StartLine::Status { code, reason } => {
+                Ok(Message::Response(Response { code, reason, fields }))
+            }
         }
     }
 }
@@ -144,21 +135,13 @@ impl<'a> Parts<'a> {
             let (head, rest) = datagram.split_at(end + 1);
             match rest {
                 [b'\r', b'\n', body @ ..] | [b'\n', body @ ..] => {
-                    return Parts {
-                        head,
-                        is_folded,
-                        body,
-                    };
+                    return Parts { head, is_folded, body };
                 }
                 [b' ' | b'\t', ..] => is_folded = true,
                 _ => {}
             }
         }
-        Parts {
-            head: datagram,
-            is_folded,
-            body: &[],
-        }
+        Parts { head: datagram, is_folded, body: &[] }
     }
 
     /// The head as text, with folded lines joined: a line that starts with a blank continues the previous one.
@@ -232,25 +215,20 @@ fn is_token(text: &str) -> bool {
 
 fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix)
-        .then(|| &text[prefix.len()..])
+    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
 impl Fields {
     /// Checks that each mandatory field is present exactly once, and parses CSeq.
     fn check_mandatory(&mut self) -> Result<(), ParseError> {
         let once = |name| self.lines(name).count() == 1;
-        let all_once = [Name::From, Name::To, Name::CallId, Name::CSeq]
-            .into_iter()
-            .all(once);
+        let all_once = [Name::From, Name::To, Name::CallId, Name::CSeq].into_iter().all(once);
         let has_addresses = self.from().is_some() && self.to().is_some();
         if !all_once || !has_addresses || self.call_id().is_empty() || self.via().is_none() {
             return Err(ParseError::Mandatory);
         }
         let cseq = self.value(Name::CSeq).unwrap_or_default();
-        let (number, method) = cseq
-            .split_once(char::is_whitespace)
-            .ok_or(ParseError::Mandatory)?;
+        let (number, method) = cseq.split_once(char::is_whitespace).ok_or(ParseError::Mandatory)?;
         let is_number = number.bytes().all(|b| b.is_ascii_digit());
         let number: u32 = number.parse().map_err(|_| ParseError::Mandatory)?;
         let method = Method::parse(method.trim());

@@ -56,11 +56,8 @@ fn blanks_allowed_by_the_grammar_change_nothing() {
     assert_eq!(request.from_tag(), Some("98a"));
     assert_eq!((request.cseq(), request.cseq_method()), (9, Method::Bye));
     assert_eq!(request.contact(), Some("sip:a@192.0.2.1"));
-    let branches: Vec<_> = request
-        .values(Name::Via)
-        .filter_map(Via::parse)
-        .filter_map(|via| via.branch())
-        .collect();
+    let branches: Vec<_> =
+        request.values(Name::Via).filter_map(Via::parse).filter_map(|via| via.branch()).collect();
     assert_eq!(branches, ["390skdjuw", "z9hG4bK9ik", "z9hG4bK30"]);
     let long = "newfangled value   continued newfangled value";
     assert_eq!(request.named("newfangledheader"), Some(long));
@@ -90,12 +87,7 @@ fn a_status_line_needs_a_code_and_may_lack_a_reason() {
     assert_eq!(response("SIP/2.0 180 Ringing"), Ok((180, "Ringing".into())));
     assert_eq!(response("SIP/2.0 200"), Ok((200, String::new())));
     assert_eq!(response("sip/2.0 486 "), Ok((486, String::new())));
-    for line in [
-        "SIP/2.0 20 OK",
-        "SIP/2.0 2000 OK",
-        "SIP/2.0 099 X",
-        "SIP/2.0 +20 X",
-    ] {
+    for line in ["SIP/2.0 20 OK", "SIP/2.0 2000 OK", "SIP/2.0 099 X", "SIP/2.0 +20 X"] {
         assert_eq!(response(line), Err(ParseError::StartLine), "{line}");
     }
 }
@@ -129,11 +121,7 @@ fn a_missing_or_repeated_mandatory_field_is_an_error() {
         ("I: abc@nexo", "I: abc@nexo\ni: again"),
     ] {
         let text = INVITE.replace(from, to);
-        assert_eq!(
-            request(&text).map(|_| ()),
-            Err(ParseError::Mandatory),
-            "{to:?}"
-        );
+        assert_eq!(request(&text).map(|_| ()), Err(ParseError::Mandatory), "{to:?}");
     }
 }
 
@@ -145,10 +133,7 @@ fn a_bare_carriage_return_is_rejected() {
 
 #[test]
 fn blank_lines_are_a_keep_alive() {
-    assert_eq!(
-        Message::parse(b"\r\n\r\n").unwrap_err(),
-        ParseError::KeepAlive
-    );
+    assert_eq!(Message::parse(b"\r\n\r\n").unwrap_err(), ParseError::KeepAlive);
     assert_eq!(Message::parse(b"").unwrap_err(), ParseError::KeepAlive);
 }
 

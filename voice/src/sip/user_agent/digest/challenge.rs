@@ -32,13 +32,9 @@ const ALGORITHMS: [(&str, DigestAlgorithm, bool); 6] = [
 
 impl Algorithm {
     fn parse(text: &str) -> Option<Algorithm> {
-        let (_, hash, is_session) = ALGORITHMS
-            .iter()
-            .find(|(name, _, _)| name.eq_ignore_ascii_case(text))?;
-        Some(Algorithm {
-            hash: *hash,
-            is_session: *is_session,
-        })
+        let (_, hash, is_session) =
+            ALGORITHMS.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(text))?;
+        Some(Algorithm { hash: *hash, is_session: *is_session })
     }
 
     /// The name in header fields.
@@ -115,9 +111,7 @@ impl Challenge {
                 _ => challenges.push(vec![part]),
             }
         }
-        challenges
-            .into_iter()
-            .filter_map(|parts| Challenge::parse(&parts))
+        challenges.into_iter().filter_map(|parts| Challenge::parse(&parts))
     }
 
     /// Parses a scheme with its first parameter, and the other parameters.
@@ -131,9 +125,7 @@ impl Challenge {
             let mut parameters = std::iter::once(&first).chain(parameters);
             parameters.find_map(|parameter| {
                 let (key, value) = parameter.split_once('=')?;
-                key.trim()
-                    .eq_ignore_ascii_case(name)
-                    .then(|| unquote(value.trim()))
+                key.trim().eq_ignore_ascii_case(name).then(|| unquote(value.trim()))
             })
         };
         let algorithm = find("algorithm");

@@ -60,10 +60,7 @@ pub enum DigestError {
     #[error("no challenge has a supported scheme, algorithm and qop")]
     Unsupported,
     #[error("the strongest offered algorithm is {}, but {} is required", .offered.name(), .required.name())]
-    TooWeak {
-        offered: DigestAlgorithm,
-        required: DigestAlgorithm,
-    },
+    TooWeak { offered: DigestAlgorithm, required: DigestAlgorithm },
 }
 
 fn quote(value: &str) -> String {
@@ -106,29 +103,15 @@ impl NonceState {
             credentials.password.as_bytes(),
         ]));
         if challenge.algorithm.is_session {
-            let bound = [
-                key.as_bytes(),
-                challenge.nonce.as_bytes(),
-                client_nonce.as_bytes(),
-            ];
+            let bound = [key.as_bytes(), challenge.nonce.as_bytes(), client_nonce.as_bytes()];
             key = Zeroizing::new(hash.digest(&bound));
         }
-        NonceState {
-            challenge,
-            client_nonce,
-            key,
-            count: 0,
-        }
+        NonceState { challenge, client_nonce, key, count: 0 }
     }
 
     /// The `response` parameter (RFC 7616 §3.4.1). `request` is H(A2).
     fn response(&self, request: &str, count: &str) -> String {
-        let Challenge {
-            nonce,
-            algorithm,
-            qop,
-            ..
-        } = &self.challenge;
+        let Challenge { nonce, algorithm, qop, .. } = &self.challenge;
         let (key, nonce) = (self.key.as_bytes(), nonce.as_bytes());
         match qop.name() {
             None => algorithm.hash.digest(&[key, nonce, request.as_bytes()]),
@@ -146,15 +129,8 @@ impl NonceState {
     /// The value of the header field for the next request.
     fn authorization(&mut self, username: &str, method: Method, uri: &str, body: &[u8]) -> String {
         self.count += 1;
-        let Challenge {
-            realm,
-            nonce,
-            opaque,
-            algorithm,
-            names_algorithm,
-            qop,
-            ..
-        } = &self.challenge;
+        let Challenge { realm, nonce, opaque, algorithm, names_algorithm, qop, .. } =
+            &self.challenge;
         let hash = algorithm.hash;
         let count = format!("{:08x}", self.count);
         let name = method.name().as_bytes();
@@ -178,9 +154,7 @@ impl NonceState {
         }
         if let Some(qop) = qop.name() {
             let client_nonce = &self.client_nonce;
-            value.push_str(&format!(
-                ", qop={qop}, nc={count}, cnonce=\"{client_nonce}\""
-            ));
+            value.push_str(&format!(", qop={qop}, nc={count}, cnonce=\"{client_nonce}\""));
         } else if algorithm.is_session {
             value.push_str(&format!(", cnonce=\"{}\"", self.client_nonce));
         }
@@ -202,11 +176,7 @@ pub(super) type AuthField = (&'static str, String);
 
 impl Authorizer {
     pub fn new(credentials: Arc<Credentials>) -> Authorizer {
-        Authorizer {
-            credentials,
-            server: None,
-            proxy: None,
-        }
+        Authorizer { credentials, server: None, proxy: None }
     }
 
     /// Whether it uses these credentials.
@@ -237,10 +207,7 @@ impl Authorizer {
         let mut error = DigestError::Unsupported;
         let mut strongest: Option<Challenge> = None;
         for challenge in response.lines(name).flat_map(Challenge::parse_all) {
-            if realm
-                .as_ref()
-                .is_some_and(|realm| *realm != challenge.realm)
-            {
+            if realm.as_ref().is_some_and(|realm| *realm != challenge.realm) {
                 error = DigestError::OtherRealm;
                 continue;
             }
@@ -264,10 +231,8 @@ impl Authorizer {
     /// The header fields that authorize a request; none before the first challenge.
     pub fn authorize(&mut self, method: Method, uri: &str, body: &[u8]) -> Vec<AuthField> {
         let username = &self.credentials.username;
-        let nonces = [
-            ("Authorization", &mut self.server),
-            ("Proxy-Authorization", &mut self.proxy),
-        ];
+        let nonces =
+            [("Authorization", &mut self.server), ("Proxy-Authorization", &mut self.proxy)];
         nonces
             .into_iter()
             .filter_map(|(name, nonce)| {

@@ -36,11 +36,9 @@ fn response_of(algorithm: &str, qop: Option<&str>) -> String {
     let hash = nonce.challenge.algorithm.hash;
     // H(A2) is computed here because GET is not a SIP method.
     let a2 = match nonce.challenge.qop {
-        Qop::AuthInt => hash.digest(&[
-            b"GET",
-            b"/dir/index.html",
-            hash.digest(&[b"v=0"]).as_bytes(),
-        ]),
+        Qop::AuthInt => {
+            hash.digest(&[b"GET", b"/dir/index.html", hash.digest(&[b"v=0"]).as_bytes()])
+        }
         Qop::Absent | Qop::Auth => hash.digest(&[b"GET", b"/dir/index.html"]),
     };
     nonce.response(&a2, "00000001")
@@ -50,11 +48,7 @@ fn response_of(algorithm: &str, qop: Option<&str>) -> String {
 #[test]
 fn responses_match_the_rfc_and_another_implementation() {
     for (algorithm, qop, response) in [
-        (
-            "MD5",
-            Some("auth, auth-int"),
-            "8ca523f5e9506fed4657c9700eebdbec",
-        ),
+        ("MD5", Some("auth, auth-int"), "8ca523f5e9506fed4657c9700eebdbec"),
         (
             "SHA-256",
             Some("auth, auth-int"),
@@ -67,11 +61,7 @@ fn responses_match_the_rfc_and_another_implementation() {
             "2fd51b3a77ad75bad6afad6003e818d767133c46d9e2749e7f5232ae1ea3efd7",
         ),
         ("MD5", None, "7b2cc3b30e75b4777ea31027084363fd"),
-        (
-            "sha-256",
-            None,
-            "a1306b0595a6c7fe96c448631fb5cfbd5107bd1fe1da729d978dd7446b812363",
-        ),
+        ("sha-256", None, "a1306b0595a6c7fe96c448631fb5cfbd5107bd1fe1da729d978dd7446b812363"),
         ("MD5", Some("auth-int"), "3835b139d1606d821f6f96713d044ded"),
         (
             "SHA-256",
@@ -162,11 +152,7 @@ fn assert_curl_agrees(curl: Command, algorithm: &str, qop: Option<&str>) {
         Qop::Absent | Qop::Auth => hash.digest(&[method, uri]),
     };
     let ours = nonce.response(&a2, "00000001");
-    assert_eq!(
-        parameter(&theirs, "response"),
-        Some(ours),
-        "{text}\n{theirs}"
-    );
+    assert_eq!(parameter(&theirs, "response"), Some(ours), "{text}\n{theirs}");
 }
 
 #[test]
@@ -220,19 +206,10 @@ fn authorizer(realm: Option<&str>) -> Authorizer {
 fn a_nonce_is_reused_with_an_increasing_count() {
     let mut random = StdRng::seed_from_u64(1);
     let mut authorizer = authorizer(None);
-    assert!(
-        authorizer
-            .authorize(Method::Invite, "sip:a@h", b"")
-            .is_empty()
-    );
-    let challenge = challenge_with(
-        401,
-        "WWW-Authenticate: Digest realm=\"r\",nonce=\"n\",qop=\"auth\"\r\n",
-    );
-    assert_eq!(
-        authorizer.handle_challenge(&challenge, &mut random),
-        Ok(false)
-    );
+    assert!(authorizer.authorize(Method::Invite, "sip:a@h", b"").is_empty());
+    let challenge =
+        challenge_with(401, "WWW-Authenticate: Digest realm=\"r\",nonce=\"n\",qop=\"auth\"\r\n");
+    assert_eq!(authorizer.handle_challenge(&challenge, &mut random), Ok(false));
     for count in ["00000001", "00000002", "00000003"] {
         let fields = authorizer.authorize(Method::Invite, "sip:a@h", b"");
         let [(name, value)] = fields.as_slice() else {
@@ -244,10 +221,7 @@ fn a_nonce_is_reused_with_an_increasing_count() {
         assert_eq!(parameter(value, "algorithm"), None);
     }
     let stale = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n2\", qop=\"auth\", stale=TRUE\r\n";
-    assert_eq!(
-        authorizer.handle_challenge(&challenge_with(401, stale), &mut random),
-        Ok(true)
-    );
+    assert_eq!(authorizer.handle_challenge(&challenge_with(401, stale), &mut random), Ok(true));
     let fields = authorizer.authorize(Method::Bye, "sip:a@h", b"");
     assert_eq!(parameter(&fields[0].1, "nc").as_deref(), Some("00000001"));
     assert_eq!(parameter(&fields[0].1, "nonce").as_deref(), Some("n2"));
@@ -259,14 +233,8 @@ fn challenges_of_a_proxy_and_the_server_are_both_answered() {
     let mut authorizer = authorizer(None);
     let proxy = "Proxy-Authenticate: Digest realm=\"p\", nonce=\"1\", qop=\"auth\"\r\n";
     let end = "WWW-Authenticate: Digest realm=\"e\", nonce=\"2\"\r\n";
-    assert_eq!(
-        authorizer.handle_challenge(&challenge_with(407, proxy), &mut random),
-        Ok(false)
-    );
-    assert_eq!(
-        authorizer.handle_challenge(&challenge_with(401, end), &mut random),
-        Ok(false)
-    );
+    assert_eq!(authorizer.handle_challenge(&challenge_with(407, proxy), &mut random), Ok(false));
+    assert_eq!(authorizer.handle_challenge(&challenge_with(401, end), &mut random), Ok(false));
     let fields = authorizer.authorize(Method::Invite, "sip:a@h", b"");
     let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["Authorization", "Proxy-Authorization"]);
@@ -329,10 +297,7 @@ fn the_strongest_challenge_of_the_configured_realm_is_answered() {
          WWW-Authenticate: Digest realm=\"other\", nonce=\"a\", algorithm=SHA-256, \
          Digest realm=\"r\", nonce=\"b\"\r\n";
     let answered = ("none".to_owned(), "b".to_owned());
-    assert_eq!(
-        chosen(&mut authorizer(Some("r")), fields).unwrap(),
-        answered
-    );
+    assert_eq!(chosen(&mut authorizer(Some("r")), fields).unwrap(), answered);
 }
 
 #[test]
@@ -354,16 +319,11 @@ fn a_challenge_below_the_minimum_is_not_answered() {
         for (offered, fields) in &fields {
             let answered = chosen(&mut authorizer, fields).map(drop);
             let expected = match *offered < required {
-                true => Err(DigestError::TooWeak {
-                    offered: *offered,
-                    required,
-                }),
+                true => Err(DigestError::TooWeak { offered: *offered, required }),
                 false => Ok(()),
             };
             assert_eq!(answered, expected, "{fields}");
-            let is_authorized = !authorizer
-                .authorize(Method::Invite, "sip:h", b"")
-                .is_empty();
+            let is_authorized = !authorizer.authorize(Method::Invite, "sip:h", b"").is_empty();
             assert_eq!(
                 is_authorized,
                 expected.is_ok(),
@@ -396,11 +356,7 @@ fn an_unsupported_challenge_is_rejected() {
     let other = challenge_with(401, "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n");
     let refused = authorizer(Some("mine")).handle_challenge(&other, &mut random);
     assert_eq!(refused, Err(DigestError::OtherRealm));
-    assert!(
-        authorizer(Some("r"))
-            .handle_challenge(&other, &mut random)
-            .is_ok()
-    );
+    assert!(authorizer(Some("r")).handle_challenge(&other, &mut random).is_ok());
 }
 
 #[test]
@@ -423,8 +379,5 @@ fn quotes_and_commas_are_parsed_and_written() {
 #[test]
 fn debug_does_not_show_credentials() {
     let shown = format!("{:?}", Credentials::new("nexo", "s3cret", Some("r")));
-    assert!(
-        !shown.contains("s3cret") && !shown.contains("nexo"),
-        "{shown}"
-    );
+    assert!(!shown.contains("s3cret") && !shown.contains("nexo"), "{shown}");
 }

@@ -216,10 +216,9 @@ impl Leg {
         let mut draft = Draft::request(method, &self.request_uri);
         let transport = identity.gateway.transport;
         dialog::via(&mut draft, &identity.local, transport, &self.invite_branch);
-        draft.field("Max-Forwards", 70).field(
-            "From",
-            format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag),
-        );
+        draft
+            .field("Max-Forwards", 70)
+            .field("From", format_args!("<{}>;tag={}", identity.from_uri, identity.local_tag));
         match to {
             Some(to) => draft.field("To", to),
             None => draft.field("To", format_args!("<{}>", identity.to_uri)),
@@ -321,9 +320,10 @@ impl Leg {
     pub fn bytes_held(&self) -> usize {
         let shared = |bytes: &Option<Arc<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
         let forks: usize = self.forks.iter().map(Fork::bytes_held).sum();
-        let cancel = self.cancel.as_ref().map_or(0, |cancel| {
-            size_of::<RequestTransaction>() + cancel.bytes_held()
-        });
+        let cancel = self
+            .cancel
+            .as_ref()
+            .map_or(0, |cancel| size_of::<RequestTransaction>() + cancel.bytes_held());
         let provisional = self.provisional.as_ref().map_or(0, |p| p.bytes_held());
         let early_dialogs = self.early_dialogs.as_ref().map_or(0, |d| d.bytes_held());
         let superseded: usize = self
@@ -369,9 +369,5 @@ const SESSION_SECONDS: u32 = 1800;
 const MIN_SESSION_SECONDS: u32 = 90;
 
 fn contact(identity: &Identity) -> String {
-    dialog::contact(
-        dialog::DEFAULT_USER,
-        &identity.local,
-        identity.gateway.transport,
-    )
+    dialog::contact(dialog::DEFAULT_USER, &identity.local, identity.gateway.transport)
 }

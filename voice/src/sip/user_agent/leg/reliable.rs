@@ -136,9 +136,7 @@ impl EarlyDialogs {
                     cx.retransmit(*to, Method::Prack, &bytes);
                 }
             }
-            early
-                .pracks
-                .retain(|(_, prack)| prack.state != RequestState::Terminated);
+            early.pracks.retain(|(_, prack)| prack.state != RequestState::Terminated);
         }
     }
 

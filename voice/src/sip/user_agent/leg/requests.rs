@@ -153,9 +153,7 @@ impl Leg {
     }
 
     fn emit_media_change(&self, request: &Request, cx: &mut Context<'_>) {
-        cx.emit(SipEvent::MediaChanged {
-            sdp: request.body().to_vec(),
-        });
+        cx.emit(SipEvent::MediaChanged { sdp: request.body().to_vec() });
     }
 
     /// Responds without a media description.
@@ -186,10 +184,7 @@ fn confirm_session_timer(request: &Request, draft: &mut Draft) {
     }
     let is_theirs = !value.replace(' ', "").contains("refresher=uas");
     let refresher = if is_theirs { "uac" } else { "uas" };
-    draft.field(
-        "Session-Expires",
-        format_args!("{seconds};refresher={refresher}"),
-    );
+    draft.field("Session-Expires", format_args!("{seconds};refresher={refresher}"));
     if is_theirs {
         draft.field("Require", "timer");
     }

@@ -113,10 +113,7 @@ impl Leg {
                 [] => provisional.and_then(|p| p.description_for(tag)),
                 body => Some(body.to_vec()),
             };
-            cx.emit(SipEvent::Answered {
-                code: response.code(),
-                sdp: sdp.unwrap_or_default(),
-            });
+            cx.emit(SipEvent::Answered { code: response.code(), sdp: sdp.unwrap_or_default() });
         } else {
             fork.hang_up(identity, cx);
         }
@@ -147,10 +144,9 @@ impl Leg {
         let event = match self.answer_challenge(response, cx) {
             Ok(true) => return,
             Ok(false) if self.lengthen_session(response, cx) => return,
-            Ok(false) => SipEvent::Rejected {
-                code,
-                retry_after_seconds: response.retry_after_seconds(),
-            },
+            Ok(false) => {
+                SipEvent::Rejected { code, retry_after_seconds: response.retry_after_seconds() }
+            }
             Err(weak) => SipEvent::WeakChallenge(weak),
         };
         self.release();

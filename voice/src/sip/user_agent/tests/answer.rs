@@ -10,14 +10,8 @@ fn a_2xx_is_acknowledged_with_a_new_branch_at_the_contact() {
     assert_eq!(ack.to.address, SocketAddr::new(GATEWAY.ip(), 5070));
     let ack = request_of(&ack.bytes);
     assert_eq!(ack.uri(), "sip:b@192.0.2.9:5070");
-    assert_eq!(
-        (ack.method(), ack.cseq()),
-        (Method::Ack, scene.invite.cseq())
-    );
-    assert_ne!(
-        ack.via().unwrap().branch(),
-        scene.invite.via().unwrap().branch()
-    );
+    assert_eq!((ack.method(), ack.cseq()), (Method::Ack, scene.invite.cseq()));
+    assert_ne!(ack.via().unwrap().branch(), scene.invite.via().unwrap().branch());
     assert_eq!(ack.to_tag(), Some("b"));
 }
 
@@ -55,11 +49,7 @@ fn a_fork_above_the_limit_is_hung_up_too() {
     let mut scene = Scene::answered();
     for fork in 0..20 {
         scene.answer(200, &format!("fork{fork}"));
-        assert_eq!(
-            scene.sent_methods(),
-            [Method::Ack, Method::Bye],
-            "fork {fork}"
-        );
+        assert_eq!(scene.sent_methods(), [Method::Ack, Method::Bye], "fork {fork}");
     }
 }
 
@@ -69,24 +59,14 @@ fn a_2xx_without_a_description_uses_that_of_the_same_far_ends_early_media() {
         let mut scene = Scene::new();
         scene.answer_with(183, early_tag, "v=early");
         scene.answer_with(200, "b", "");
-        let answered = SipEvent::Answered {
-            code: 200,
-            sdp: expected.into(),
-        };
+        let answered = SipEvent::Answered { code: 200, sdp: expected.into() };
         assert_eq!(scene.events()[1], answered, "{early_tag}");
     }
     let mut scene = Scene::new();
     scene.answer_with(183, "b", "v=early");
     scene.answer_with(200, "b", "v=own");
-    let own = SipEvent::Answered {
-        code: 200,
-        sdp: "v=own".into(),
-    };
-    assert_eq!(
-        scene.events()[1],
-        own,
-        "the description of the 2xx takes precedence"
-    );
+    let own = SipEvent::Answered { code: 200, sdp: "v=own".into() };
+    assert_eq!(scene.events()[1], own, "the description of the 2xx takes precedence");
 }
 
 #[test]
@@ -111,8 +91,5 @@ fn messages_from_the_dialogs_host_are_accepted() {
     assert_eq!(bye.to.address, elsewhere);
     let answer = Draft::response(&request_of(&bye.bytes), 200, "b", LOCAL).bytes();
     scene.ua.receive(scene.now, elsewhere, &answer);
-    assert_eq!(
-        (scene.ua.unsettled(), scene.ua.drop_counts().foreign),
-        (0, 0)
-    );
+    assert_eq!((scene.ua.unsettled(), scene.ua.drop_counts().foreign), (0, 0));
 }

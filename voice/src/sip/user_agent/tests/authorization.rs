@@ -8,10 +8,7 @@ impl Scene {
     /// A call with credentials.
     fn with_credentials(realm: Option<&str>) -> Scene {
         let credentials = Credentials::new("nexo", "s3cret", realm);
-        Scene::with_invite(Invite {
-            credentials: Some(credentials.into()),
-            ..invite()
-        })
+        Scene::with_invite(Invite { credentials: Some(credentials.into()), ..invite() })
     }
 
     /// The gateway challenges a request.
@@ -47,15 +44,9 @@ fn a_challenged_invite_is_sent_again_with_credentials_which_its_ack_repeats() {
     let [ack, invite] = sent.as_slice() else {
         panic!("{} requests", sent.len());
     };
-    assert_eq!(
-        (ack.method(), invite.method()),
-        (Method::Ack, Method::Invite)
-    );
+    assert_eq!((ack.method(), invite.method()), (Method::Ack, Method::Invite));
     assert_eq!(ack.via().unwrap().branch(), first.via().unwrap().branch());
-    assert_ne!(
-        invite.via().unwrap().branch(),
-        first.via().unwrap().branch()
-    );
+    assert_ne!(invite.via().unwrap().branch(), first.via().unwrap().branch());
     assert_eq!((first.cseq(), invite.cseq()), (1, 2));
     assert_eq!(invite.call_id(), first.call_id());
     assert_eq!(invite.from_tag(), first.from_tag());
@@ -67,10 +58,7 @@ fn a_challenged_invite_is_sent_again_with_credentials_which_its_ack_repeats() {
     let sent = scene.sent();
     assert_eq!(sent[0].method(), Method::Ack);
     assert_eq!(sent[0].cseq(), 2);
-    assert_eq!(
-        sent[0].named("Authorization"),
-        invite.named("Authorization")
-    );
+    assert_eq!(sent[0].named("Authorization"), invite.named("Authorization"));
     assert!(matches!(scene.events()[..], [SipEvent::Answered { .. }]));
     scene.ua.hang_up(scene.now, scene.call);
     let bye = &scene.sent()[0];
@@ -101,16 +89,9 @@ fn rejected_credentials_are_not_retried() {
     let first = scene.invite.clone();
     scene.challenge(&first, 401, CHALLENGE);
     let second = scene.sent().pop().unwrap();
-    scene.challenge(
-        &second,
-        401,
-        "Digest realm=\"carrier\", nonce=\"n2\", qop=\"auth\"",
-    );
+    scene.challenge(&second, 401, "Digest realm=\"carrier\", nonce=\"n2\", qop=\"auth\"");
     assert_eq!(scene.sent_methods(), [Method::Ack]);
-    let rejected = SipEvent::Rejected {
-        code: 401,
-        retry_after_seconds: None,
-    };
+    let rejected = SipEvent::Rejected { code: 401, retry_after_seconds: None };
     assert_eq!(scene.events(), [rejected]);
 }
 
@@ -127,10 +108,7 @@ fn a_stale_nonce_allows_exactly_one_more_attempt() {
     }
     scene.challenge(&invite, 401, stale);
     assert_eq!(scene.sent_methods(), [Method::Ack]);
-    assert!(matches!(
-        scene.events()[..],
-        [SipEvent::Rejected { code: 401, .. }]
-    ));
+    assert!(matches!(scene.events()[..], [SipEvent::Rejected { code: 401, .. }]));
 }
 
 #[test]
@@ -156,10 +134,7 @@ fn a_repeated_challenge_is_acknowledged_again_until_timer_d() {
     let sent = scene.sent();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].method(), Method::Ack);
-    assert_eq!(
-        sent[0].via().unwrap().branch(),
-        first.via().unwrap().branch()
-    );
+    assert_eq!(sent[0].via().unwrap().branch(), first.via().unwrap().branch());
     scene.challenge(&second, 486, "");
     scene.advance(Duration::from_secs(40));
     assert_eq!(scene.ua.legs(), 0);
@@ -171,10 +146,7 @@ fn without_credentials_for_the_realm_a_challenge_is_a_rejection() {
         let first = scene.invite.clone();
         scene.challenge(&first, 401, CHALLENGE);
         assert_eq!(scene.sent_methods(), [Method::Ack]);
-        assert!(matches!(
-            scene.events()[..],
-            [SipEvent::Rejected { code: 401, .. }]
-        ));
+        assert!(matches!(scene.events()[..], [SipEvent::Rejected { code: 401, .. }]));
     }
 }
 
@@ -189,11 +161,7 @@ fn a_challenge_weaker_than_required_is_not_answered() {
         let first = scene.invite.clone();
         scene.challenge(&first, code, CHALLENGE);
         assert_eq!(scene.sent_methods(), [Method::Ack]);
-        let weak = WeakChallenge {
-            code,
-            offered: "md5",
-            required: "sha-256",
-        };
+        let weak = WeakChallenge { code, offered: "md5", required: "sha-256" };
         assert_eq!(scene.events(), [SipEvent::WeakChallenge(weak)]);
     }
 }
@@ -219,10 +187,7 @@ fn a_cancel_has_the_branch_and_number_of_the_last_invite() {
     scene.ua.hang_up(scene.now, scene.call);
     let cancel = &scene.sent()[0];
     assert_eq!((cancel.method(), cancel.cseq()), (Method::Cancel, 2));
-    assert_eq!(
-        cancel.via().unwrap().branch(),
-        second.via().unwrap().branch()
-    );
+    assert_eq!(cancel.via().unwrap().branch(), second.via().unwrap().branch());
 }
 
 #[test]
@@ -236,10 +201,7 @@ fn a_challenged_bye_is_sent_again_once() {
     let mut sent = scene.sent();
     assert_eq!(sent.len(), 1);
     let again = sent.pop().unwrap();
-    assert_eq!(
-        (again.method(), again.cseq()),
-        (Method::Bye, bye.cseq() + 1)
-    );
+    assert_eq!((again.method(), again.cseq()), (Method::Bye, bye.cseq() + 1));
     assert_eq!(nonce_count(&again).as_deref(), Some("00000001"));
     scene.challenge(&again, 401, CHALLENGE);
     assert_eq!(scene.sent().len(), 0);

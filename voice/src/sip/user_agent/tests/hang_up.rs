@@ -6,19 +6,12 @@ use super::*;
 fn a_cancel_waits_for_a_provisional_response_and_uses_the_invites_branch() {
     let mut scene = Scene::new();
     scene.ua.hang_up(scene.now, scene.call);
-    assert_eq!(
-        scene.advance(1000 * MS),
-        [],
-        "neither CANCEL nor retransmissions"
-    );
+    assert_eq!(scene.advance(1000 * MS), [], "neither CANCEL nor retransmissions");
     scene.answer(180, "b");
     let sent = scene.sent();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].method(), Method::Cancel);
-    assert_eq!(
-        sent[0].via().unwrap().branch(),
-        scene.invite.via().unwrap().branch()
-    );
+    assert_eq!(sent[0].via().unwrap().branch(), scene.invite.via().unwrap().branch());
     assert_eq!(sent[0].cseq(), scene.invite.cseq());
     assert_eq!(sent[0].to_tag(), None);
     scene.answer_to(&sent[0], 200);
@@ -37,11 +30,7 @@ fn a_2xx_that_crosses_the_cancel_is_hung_up() {
     assert_eq!(scene.sent_methods(), [Method::Cancel]);
     scene.answer(200, "b");
     assert_eq!(scene.sent_methods(), [Method::Ack, Method::Bye]);
-    assert_eq!(
-        scene.events(),
-        [SipEvent::Provisional { code: 180 }],
-        "the answer is not reported"
-    );
+    assert_eq!(scene.events(), [SipEvent::Provisional { code: 180 }], "the answer is not reported");
 }
 
 #[test]
@@ -62,10 +51,7 @@ fn a_lost_cancel_is_retransmitted_after_t1() {
     scene.answer(180, "b");
     scene.ua.hang_up(scene.now, scene.call);
     scene.sent();
-    assert_eq!(
-        scene.advance(1600 * MS),
-        [(500, Method::Cancel), (1500, Method::Cancel)]
-    );
+    assert_eq!(scene.advance(1600 * MS), [(500, Method::Cancel), (1500, Method::Cancel)]);
 }
 
 #[test]
@@ -96,10 +82,7 @@ fn a_repeated_bye_of_the_far_end_gets_the_same_response() {
     let mut scene = Scene::answered();
     scene.request("BYE", "b");
     scene.request("BYE", "b");
-    assert_eq!(
-        (scene.sent_code(), scene.sent_code()),
-        (Some(200), Some(200))
-    );
+    assert_eq!((scene.sent_code(), scene.sent_code()), (Some(200), Some(200)));
     assert_eq!(scene.events(), [SipEvent::RemoteHungUp]);
     scene.advance(70_000 * MS);
     assert_eq!(scene.ua.legs(), 0);

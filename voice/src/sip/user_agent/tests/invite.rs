@@ -6,10 +6,7 @@ use super::*;
 fn an_unanswered_invite_is_retransmitted_and_times_out_once() {
     let mut scene = Scene::new();
     let retransmissions = scene.advance(40_000 * MS);
-    assert_eq!(
-        retransmissions,
-        [(500, Method::Invite), (1500, Method::Invite)]
-    );
+    assert_eq!(retransmissions, [(500, Method::Invite), (1500, Method::Invite)]);
     assert_eq!(scene.events(), [SipEvent::TimedOut]);
     assert_eq!(scene.ua.legs(), 0, "no call is kept");
 }
@@ -22,10 +19,7 @@ fn a_provisional_response_stops_retransmission_and_each_is_reported() {
     assert_eq!(scene.advance(20_000 * MS), []);
     assert_eq!(
         scene.events(),
-        [
-            SipEvent::Provisional { code: 100 },
-            SipEvent::Provisional { code: 180 }
-        ]
+        [SipEvent::Provisional { code: 100 }, SipEvent::Provisional { code: 180 }]
     );
 }
 
@@ -38,17 +32,11 @@ fn each_failure_is_acknowledged_with_the_invites_branch_but_reported_once() {
     assert_eq!(sent.len(), 2);
     for ack in sent {
         assert_eq!(ack.method(), Method::Ack);
-        assert_eq!(
-            ack.via().unwrap().branch(),
-            scene.invite.via().unwrap().branch()
-        );
+        assert_eq!(ack.via().unwrap().branch(), scene.invite.via().unwrap().branch());
         assert_eq!(ack.uri(), scene.invite.uri());
         assert_eq!(ack.to_tag(), Some("b"));
     }
-    let rejected = SipEvent::Rejected {
-        code: 486,
-        retry_after_seconds: None,
-    };
+    let rejected = SipEvent::Rejected { code: 486, retry_after_seconds: None };
     assert_eq!(scene.events(), [rejected]);
     scene.advance(33_000 * MS);
     assert_eq!(scene.ua.legs(), 0);
@@ -67,10 +55,7 @@ fn a_redirection_is_not_followed() {
     let mut scene = Scene::new();
     scene.answer(302, "b");
     assert_eq!(scene.sent_methods(), [Method::Ack]);
-    let rejected = SipEvent::Rejected {
-        code: 302,
-        retry_after_seconds: None,
-    };
+    let rejected = SipEvent::Rejected { code: 302, retry_after_seconds: None };
     assert_eq!(scene.events(), [rejected]);
 }
 
@@ -80,10 +65,7 @@ fn retry_after_of_a_503_is_reported() {
     let mut draft = Draft::response(&scene.invite, 503, "b", LOCAL);
     draft.field("Retry-After", "17 (busy);duration=60");
     scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
-    let rejected = SipEvent::Rejected {
-        code: 503,
-        retry_after_seconds: Some(17),
-    };
+    let rejected = SipEvent::Rejected { code: 503, retry_after_seconds: Some(17) };
     assert_eq!(scene.events(), [rejected]);
 }
 
@@ -128,16 +110,10 @@ fn transmits_have_their_kind_and_whether_they_are_retransmissions() {
     let mut scene = Scene::answered();
     scene.answer(200, "b");
     let ack = scene.ua.poll_transmit().unwrap();
-    assert_eq!(
-        (ack.kind, ack.is_retransmission),
-        (MessageKind::Request(Method::Ack), true)
-    );
+    assert_eq!((ack.kind, ack.is_retransmission), (MessageKind::Request(Method::Ack), true));
     scene.request("BYE", "b");
     let answer = scene.ua.poll_transmit().unwrap();
-    assert_eq!(
-        (answer.kind, answer.is_retransmission),
-        (MessageKind::Response(200), false)
-    );
+    assert_eq!((answer.kind, answer.is_retransmission), (MessageKind::Response(200), false));
 }
 
 #[test]

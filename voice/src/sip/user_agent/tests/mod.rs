@@ -63,12 +63,7 @@ impl Scene {
         let call = ua.invite(now, invite);
         let sent = ua.poll_transmit().unwrap();
         assert_eq!(sent.to.address, GATEWAY);
-        Scene {
-            ua,
-            call,
-            now,
-            invite: request_of(&sent.bytes),
-        }
+        Scene { ua, call, now, invite: request_of(&sent.bytes) }
     }
 
     /// The gateway responds to the INVITE.
@@ -97,9 +92,7 @@ impl Scene {
     }
 
     fn sent(&mut self) -> Vec<Request> {
-        std::iter::from_fn(|| self.ua.poll_transmit())
-            .map(|t| request_of(&t.bytes))
-            .collect()
+        std::iter::from_fn(|| self.ua.poll_transmit()).map(|t| request_of(&t.bytes)).collect()
     }
 
     fn sent_methods(&mut self) -> Vec<Method> {

@@ -35,19 +35,11 @@ impl Exchange {
             },
         );
         let sent = request_of(&ua.poll_transmit().unwrap().bytes);
-        Exchange {
-            ua,
-            now,
-            handle,
-            sent,
-        }
+        Exchange { ua, now, handle, sent }
     }
 
     fn register() -> Exchange {
-        Exchange::start(RequestKind::Register {
-            user: "nexo".into(),
-            expires_seconds: 300,
-        })
+        Exchange::start(RequestKind::Register { user: "nexo".into(), expires_seconds: 300 })
     }
 
     fn answer(&mut self, code: u16, fields: &[(&str, &str)]) {
@@ -72,9 +64,7 @@ impl Exchange {
 
 fn granted(answer: Option<RequestOutcome>) -> Option<u32> {
     match answer {
-        Some(RequestOutcome::Answered {
-            expires_seconds, ..
-        }) => expires_seconds,
+        Some(RequestOutcome::Answered { expires_seconds, .. }) => expires_seconds,
         other => panic!("{other:?}"),
     }
 }
@@ -116,10 +106,7 @@ fn an_unanswered_request_is_retransmitted_until_its_timeout() {
     }
     assert_eq!(retransmissions, [500, 1500, 3500]);
     assert_eq!(exchange.now, start + 4000 * MS);
-    assert_eq!(
-        exchange.outcome(),
-        Some(RequestOutcome::TimedOut { cseq: 7 })
-    );
+    assert_eq!(exchange.outcome(), Some(RequestOutcome::TimedOut { cseq: 7 }));
     exchange.answer(200, &[]);
     assert_eq!(exchange.outcome(), None, "too late");
     assert_eq!(exchange.ua.drop_counts().stray, 1);
@@ -143,10 +130,7 @@ fn a_challenged_registration_is_authorized_once() {
 
 #[test]
 fn no_request_is_authorized_with_a_weaker_algorithm_than_required() {
-    let register = RequestKind::Register {
-        user: "nexo".into(),
-        expires_seconds: 300,
-    };
+    let register = RequestKind::Register { user: "nexo".into(), expires_seconds: 300 };
     for kind in [register, RequestKind::Options] {
         let credentials = Credentials::new("nexo", "s3cret", None);
         let credentials = credentials.with_minimum(DigestAlgorithm::Sha512_256);
@@ -154,11 +138,8 @@ fn no_request_is_authorized_with_a_weaker_algorithm_than_required() {
         let challenge = "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"";
         exchange.answer(401, &[("WWW-Authenticate", challenge)]);
         assert_eq!(exchange.sent.cseq(), 7, "nothing was sent");
-        let Some(RequestOutcome::Answered {
-            code: 401,
-            weak_challenge: Some(weak),
-            ..
-        }) = exchange.outcome()
+        let Some(RequestOutcome::Answered { code: 401, weak_challenge: Some(weak), .. }) =
+            exchange.outcome()
         else {
             panic!("no answer");
         };
@@ -173,10 +154,7 @@ fn the_granted_term_is_that_of_our_contact() {
     for (fields, seconds) in [
         (vec![("Contact", other), ("Contact", own)], 120),
         (vec![("Contact", "<sip:x@10.0.0.1>;q=1;expires=90")], 90),
-        (
-            vec![("Contact", "<sip:nexo@192.0.2.1:5062>"), ("Expires", "77")],
-            77,
-        ),
+        (vec![("Contact", "<sip:nexo@192.0.2.1:5062>"), ("Expires", "77")], 77),
         (vec![], 300),
     ] {
         let mut exchange = Exchange::register();
@@ -189,11 +167,7 @@ fn the_granted_term_is_that_of_our_contact() {
 fn min_expires_of_a_423_is_reported() {
     let mut exchange = Exchange::register();
     exchange.answer(423, &[("Min-Expires", "1800")]);
-    let Some(RequestOutcome::Answered {
-        code,
-        min_expires_seconds,
-        ..
-    }) = exchange.outcome()
+    let Some(RequestOutcome::Answered { code, min_expires_seconds, .. }) = exchange.outcome()
     else {
         panic!("no answer");
     };

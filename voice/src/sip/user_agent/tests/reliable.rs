@@ -39,18 +39,10 @@ fn a_reliable_provisional_response_is_acknowledged_in_its_early_dialog() {
     scene.answer_to(&next, 200);
     scene.answer(200, "b");
     let ack = scene.sent().remove(0);
-    assert_eq!(
-        (ack.method(), ack.cseq()),
-        (Method::Ack, 1),
-        "the number of the INVITE"
-    );
+    assert_eq!((ack.method(), ack.cseq()), (Method::Ack, 1), "the number of the INVITE");
     scene.ua.hang_up(scene.now, scene.call);
     let bye = scene.sent().remove(0);
-    assert_eq!(
-        (bye.method(), bye.cseq()),
-        (Method::Bye, 4),
-        "the numbers continue"
-    );
+    assert_eq!((bye.method(), bye.cseq()), (Method::Bye, 4), "the numbers continue");
 }
 
 #[test]
@@ -93,10 +85,7 @@ fn an_update_before_the_answer_sets_the_media_description() {
     scene.request_in_dialog("UPDATE", 5, "", &moved);
     assert_eq!(scene.sent_code(), Some(200));
     scene.answer_with(200, "b", "");
-    let answered = SipEvent::Answered {
-        code: 200,
-        sdp: moved.into(),
-    };
+    let answered = SipEvent::Answered { code: 200, sdp: moved.into() };
     assert_eq!(scene.events().last(), Some(&answered));
 }
 
@@ -108,8 +97,5 @@ fn a_call_cancelled_early_sends_no_further_prack() {
     scene.ua.hang_up(scene.now, scene.call);
     assert_eq!(scene.sent_methods(), [Method::Cancel]);
     let sent = scene.advance(31_000 * MS);
-    assert!(
-        sent.iter().all(|(_, method)| *method == Method::Cancel),
-        "{sent:?}"
-    );
+    assert!(sent.iter().all(|(_, method)| *method == Method::Cancel), "{sent:?}");
 }

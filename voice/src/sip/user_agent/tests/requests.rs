@@ -60,12 +60,7 @@ fn a_response_has_the_via_of_the_request() {
         Message::Response(response) => response,
         Message::Request(_) => panic!("a request"),
     };
-    assert!(
-        response
-            .value(Name::Via)
-            .unwrap()
-            .contains("branch=z9hG4bKfar")
-    );
+    assert!(response.value(Name::Via).unwrap().contains("branch=z9hG4bKfar"));
 }
 
 #[test]
@@ -134,10 +129,7 @@ fn a_hold_and_its_end_are_answered() {
     let back = held.replace("sendonly", "sendrecv");
     scene.request_in_dialog("UPDATE", 10, "", &back);
     let text = String::from_utf8_lossy(response_of(&mut scene).body()).into_owned();
-    assert!(
-        text.contains("a=sendrecv") && text.contains("o=nexo 7 3 "),
-        "{text}"
-    );
+    assert!(text.contains("a=sendrecv") && text.contains("o=nexo 7 3 "), "{text}");
 }
 
 #[test]
@@ -155,17 +147,9 @@ fn a_re_invite_without_an_offer_gets_ours_and_its_ack_has_the_answer() {
 #[test]
 fn a_session_refresh_confirms_interval_and_refresher() {
     for (requested, confirmed, required) in [
-        (
-            "Session-Expires: 90;refresher=uac\r\n",
-            "90;refresher=uac",
-            true,
-        ),
+        ("Session-Expires: 90;refresher=uac\r\n", "90;refresher=uac", true),
         ("x: 1800\r\n", "1800;refresher=uac", true),
-        (
-            "Session-Expires: 600 ; refresher=uas\r\n",
-            "600;refresher=uas",
-            false,
-        ),
+        ("Session-Expires: 600 ; refresher=uas\r\n", "600;refresher=uas", false),
     ] {
         let mut scene = Scene::answered();
         let fields = format!("Require: timer\r\nSupported: timer\r\n{requested}");
@@ -195,10 +179,7 @@ fn a_422_lengthens_the_session_once() {
             scene.invite = sent[1].clone();
         }
     }
-    assert!(matches!(
-        scene.events()[..],
-        [SipEvent::Rejected { code: 422, .. }]
-    ));
+    assert!(matches!(scene.events()[..], [SipEvent::Rejected { code: 422, .. }]));
 }
 
 #[test]

@@ -105,10 +105,7 @@ impl InviteTransaction {
     pub fn abandon(&mut self, now: Instant, timers: Timers) -> bool {
         match self.state {
             InviteState::Calling => {
-                self.finish(
-                    InviteState::Abandoned,
-                    self.started + timers.transaction_timeout(),
-                );
+                self.finish(InviteState::Abandoned, self.started + timers.transaction_timeout());
                 false
             }
             InviteState::Proceeding => {
@@ -137,10 +134,7 @@ impl InviteTransaction {
 
     /// When to call [`InviteTransaction::tick`] next.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.timer_a, self.timer_b, self.timer_end]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.timer_a, self.timer_b, self.timer_end].into_iter().flatten().min()
     }
 
     /// Runs a timer that is due.
@@ -151,10 +145,7 @@ impl InviteTransaction {
             return InviteAction::Terminated;
         }
         if self.timer_b.is_some_and(|at| at <= now) {
-            self.finish(
-                InviteState::Abandoned,
-                self.started + timers.transaction_timeout(),
-            );
+            self.finish(InviteState::Abandoned, self.started + timers.transaction_timeout());
             return InviteAction::TimedOut;
         }
         if self.timer_a.is_some_and(|at| at <= now) {
@@ -194,13 +185,7 @@ mod tests {
         let retransmit = InviteAction::Retransmit;
         assert_eq!(
             dues,
-            [
-                retransmit,
-                retransmit,
-                retransmit,
-                InviteAction::TimedOut,
-                InviteAction::Terminated
-            ]
+            [retransmit, retransmit, retransmit, InviteAction::TimedOut, InviteAction::Terminated]
         );
     }
 

@@ -90,10 +90,7 @@ impl RequestTransaction {
 
     /// When to call [`RequestTransaction::tick`] next.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.timer_e, self.timer_f, self.timer_k]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.timer_e, self.timer_f, self.timer_k].into_iter().flatten().min()
     }
 
     /// Runs a timer that is due. Returns the request if it must be retransmitted.
@@ -149,9 +146,7 @@ mod tests {
         );
         assert_eq!(
             at,
-            [
-                500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500, 32_000
-            ]
+            [500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500, 32_000]
         );
         assert_eq!(sent, 10);
         assert_eq!(bye.state, RequestState::Terminated);

@@ -57,12 +57,7 @@ impl Fixture {
         };
         let clock =
             MediaClock::start(LOOPBACK, PortRange::ephemeral(), 1, Box::new(on_events)).unwrap();
-        Fixture {
-            clock,
-            far: far_end(),
-            far_rtcp: far_end(),
-            events,
-        }
+        Fixture { clock, far: far_end(), far_rtcp: far_end(), events }
     }
 
     fn play(&self, frames: u32) -> (ReservedStream, StreamHandle) {
@@ -82,16 +77,8 @@ impl Fixture {
         let reserved = self.clock.reserve();
         let script = Script {
             pieces: vec![
-                Piece {
-                    audio: &AUDIO,
-                    repeat: frames / 5,
-                    mark: Some(mark()),
-                },
-                Piece {
-                    audio: &AUDIO[..FRAME],
-                    repeat: 2,
-                    mark: None,
-                },
+                Piece { audio: &AUDIO, repeat: frames / 5, mark: Some(mark()) },
+                Piece { audio: &AUDIO[..FRAME], repeat: 2, mark: None },
             ],
         };
         let mut config = StreamConfig {

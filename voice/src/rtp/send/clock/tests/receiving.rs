@@ -52,15 +52,9 @@ fn the_announced_address_ends_the_reception_from_another_port() {
     let rtp = (LOOPBACK, reserved.rtp_port);
     send_run(&other, rtp, 7, 0..20);
     receive_until(&fixture, || playing.stats().packets_received > 0);
-    fixture
-        .far
-        .send_to(&far_packet(101, 1, &[5, 0, 0, 160]), rtp)
-        .unwrap();
+    fixture.far.send_to(&far_packet(101, 1, &[5, 0, 0, 160]), rtp).unwrap();
     let stream = reserved.stream;
-    let pressed = |key| MediaEvent::DtmfReceived {
-        stream,
-        key: DtmfKey::from_char(key).unwrap(),
-    };
+    let pressed = |key| MediaEvent::DtmfReceived { stream, key: DtmfKey::from_char(key).unwrap() };
     assert_eq!(event_of(&fixture, is_key), pressed('5'));
     let before = playing.stats().packets_received;
     for n in 0..20 {
@@ -68,10 +62,7 @@ fn the_announced_address_ends_the_reception_from_another_port() {
         other.send_to(&press, rtp).unwrap();
     }
     send_run(&other, rtp, 7, 20..40);
-    fixture
-        .far
-        .send_to(&far_packet(101, 9000, &[8, 0, 0, 160]), rtp)
-        .unwrap();
+    fixture.far.send_to(&far_packet(101, 9000, &[8, 0, 0, 160]), rtp).unwrap();
     assert_eq!(event_of(&fixture, is_key), pressed('8'));
     assert_eq!(playing.stats().packets_received, before + 1);
 }
@@ -100,10 +91,7 @@ fn packets_received_before_a_stream_begins_do_not_count() {
     fixture.far.send_to(&press, rtp).unwrap();
     let key = DtmfKey::from_char('4').unwrap();
     let stream = reserved.stream;
-    assert_eq!(
-        event_of(&fixture, is_key),
-        MediaEvent::DtmfReceived { stream, key }
-    );
+    assert_eq!(event_of(&fixture, is_key), MediaEvent::DtmfReceived { stream, key });
     assert_eq!(playing.stats().packets_received, 1);
 }
 
@@ -138,17 +126,12 @@ fn reports_from_elsewhere_do_not_count() {
     let (first, _) = fixture.packet();
     let rtp = (LOOPBACK, reserved.rtp_port);
     let rtcp = (LOOPBACK, reserved.rtcp_port);
-    fixture
-        .far
-        .send_to(&far_packet(8, 1, &[0xd5; 160]), rtp)
-        .unwrap();
+    fixture.far.send_to(&far_packet(8, 1, &[0xd5; 160]), rtp).unwrap();
     receive_until(&fixture, || playing.stats().packets_received == 1);
     let report = |lost: u8| {
         let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 99];
         report.extend(first.ssrc.to_be_bytes());
-        report.extend([
-            lost, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 33, 0, 0, 0, 0, 0, 0, 0, 0,
-        ]);
+        report.extend([lost, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 33, 0, 0, 0, 0, 0, 0, 0, 0]);
         report
     };
     let elsewhere = UdpSocket::bind("127.0.0.2:0").unwrap();
@@ -198,10 +181,7 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
     for suite in Suite::ALL {
         let fixture = Fixture::new();
         let key = || MasterKey::random(suite, &mut rand::rng());
-        let keys = SrtpKeys {
-            ours: key(),
-            theirs: key(),
-        };
+        let keys = SrtpKeys { ours: key(), theirs: key() };
         let (mut ours, mut theirs) = (Receiver::new(&keys.ours), Sender::new(&keys.theirs));
         let (reserved, playing) = fixture.play_as(address(&fixture.far), 100, |config| {
             (config.srtp_keys, config.telephone_event) = (Some(keys), Some(101));
@@ -210,10 +190,7 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
             let mut buffer = [0; 500];
             let length = fixture.far.recv(&mut buffer).unwrap();
             let mut protected = buffer[..length].to_vec();
-            assert!(
-                protected.len() > HEADER_BYTES + FRAME,
-                "the packet ends with a tag"
-            );
+            assert!(protected.len() > HEADER_BYTES + FRAME, "the packet ends with a tag");
             ours.unprotect_rtp(&mut protected).unwrap();
             let (_, audio) = packet::parse(&protected).unwrap();
             assert_eq!(audio, &AUDIO[frame * FRAME..(frame + 1) * FRAME]);
@@ -230,16 +207,11 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
             std::thread::sleep(Duration::from_millis(20));
         }
         // An unprotected packet is dropped.
-        fixture
-            .far
-            .send_to(&far_packet(101, 1, &press), to)
-            .unwrap();
+        fixture.far.send_to(&far_packet(101, 1, &press), to).unwrap();
         let mut protected = far_packet(101, 2, &[8, 0, 0, 160]);
         theirs.protect_rtp(&mut protected).unwrap();
         fixture.far.send_to(&protected, to).unwrap();
-        let pressed = event_of(&fixture, |event| {
-            matches!(event, MediaEvent::DtmfReceived { .. })
-        });
+        let pressed = event_of(&fixture, |event| matches!(event, MediaEvent::DtmfReceived { .. }));
         let key = DtmfKey::from_char('8').unwrap();
         let stream = reserved.stream;
         assert_eq!(pressed, MediaEvent::DtmfReceived { stream, key });
@@ -260,10 +232,7 @@ fn a_stream_is_lost_when_its_far_end_falls_silent() {
     });
     fixture.packet();
     let to = (LOOPBACK, reserved.rtp_port);
-    fixture
-        .far
-        .send_to(&far_packet(8, 1, &[0xd5; 160]), to)
-        .unwrap();
+    fixture.far.send_to(&far_packet(8, 1, &[0xd5; 160]), to).unwrap();
     let stream = reserved.stream;
     event_of(&fixture, |event| *event == MediaEvent::Lost { stream });
 }
@@ -282,10 +251,8 @@ fn the_round_trip_and_the_losses_in_both_directions_are_in_the_stats() {
         fixture.far.send_to(&packet, to).unwrap();
     }
     let report = fixture.report();
-    let [
-        RtcpItem::SenderTime { ntp_middle, .. },
-        RtcpItem::Block(about_far),
-    ] = rtcp::parse(&report)[..]
+    let [RtcpItem::SenderTime { ntp_middle, .. }, RtcpItem::Block(about_far)] =
+        rtcp::parse(&report)[..]
     else {
         panic!("{:?}", rtcp::parse(&report));
     };
@@ -297,10 +264,7 @@ fn the_round_trip_and_the_losses_in_both_directions_are_in_the_stats() {
         block.extend(word.to_be_bytes());
     }
     std::thread::sleep(Duration::from_millis(100));
-    fixture
-        .far_rtcp
-        .send_to(&block, (LOOPBACK, reserved.rtcp_port))
-        .unwrap();
+    fixture.far_rtcp.send_to(&block, (LOOPBACK, reserved.rtcp_port)).unwrap();
     let deadline = Instant::now() + TIMEOUT;
     let stats = loop {
         let stats = playing.stats();

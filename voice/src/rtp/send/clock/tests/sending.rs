@@ -53,10 +53,7 @@ fn a_long_stream_sends_reports_and_a_bye() {
     assert_eq!(report[4..8], first.ssrc.to_be_bytes());
     let word = |at: usize| u32::from_be_bytes(report[at..at + 4].try_into().unwrap());
     let (timestamp, packets, octets) = (word(16), word(20), word(24));
-    assert!(
-        (45..=60).contains(&packets),
-        "{packets} packets in a second"
-    );
+    assert!((45..=60).contains(&packets), "{packets} packets in a second");
     assert_eq!(octets, packets * 160);
     assert_eq!(timestamp, first.timestamp.wrapping_add(packets * 160));
     assert_eq!(report[29], 202, "a source description follows");
@@ -88,10 +85,7 @@ fn many_streams_share_the_clock_and_none_loses_a_frame() {
     for _ in 0..90 * 27 {
         let (header, payload) = fixture.packet();
         assert_eq!(payload.len() + HEADER_BYTES, 172);
-        by_ssrc
-            .entry(header.ssrc)
-            .or_default()
-            .push(header.sequence);
+        by_ssrc.entry(header.ssrc).or_default().push(header.sequence);
     }
     assert_eq!(by_ssrc.len(), streams.len());
     for sequences in by_ssrc.values() {

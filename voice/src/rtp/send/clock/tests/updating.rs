@@ -28,12 +28,8 @@ fn an_updated_stream_continues_at_its_new_address() {
         fixture.far.send_to(&press, to).unwrap();
     }
     let press = far_packet(96, 1, &[5, 0, 0, 160]);
-    new_remote
-        .send_to(&press, (LOOPBACK, reserved.rtp_port))
-        .unwrap();
-    let pressed = event_of(&fixture, |event| {
-        matches!(event, MediaEvent::DtmfReceived { .. })
-    });
+    new_remote.send_to(&press, (LOOPBACK, reserved.rtp_port)).unwrap();
+    let pressed = event_of(&fixture, |event| matches!(event, MediaEvent::DtmfReceived { .. }));
     let MediaEvent::DtmfReceived { key, .. } = pressed else {
         panic!("{pressed:?}");
     };
@@ -48,15 +44,12 @@ fn a_held_stream_sends_nothing_and_continues_where_it_was() {
     let before = fixture.packet().0;
     playing.hold(true);
     let far = &fixture.far;
-    far.set_read_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
+    far.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let mut last = before;
     while let Ok((header, _)) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let mut buffer = [0; 500];
         let length = far.recv(&mut buffer).map_err(|_| ())?;
-        packet::parse(&buffer[..length])
-            .map(|(header, audio)| (header, audio.to_vec()))
-            .ok_or(())
+        packet::parse(&buffer[..length]).map(|(header, audio)| (header, audio.to_vec())).ok_or(())
     }))
     .unwrap()
     {
@@ -66,10 +59,7 @@ fn a_held_stream_sends_nothing_and_continues_where_it_was() {
     playing.hold(false);
     let after = fixture.packet().0;
     assert_eq!(after.sequence, last.sequence + 1);
-    assert!(
-        after.timestamp - last.timestamp >= 8 * 160,
-        "time has passed"
-    );
+    assert!(after.timestamp - last.timestamp >= 8 * 160, "time has passed");
     assert!(after.marker);
 }
 
@@ -81,13 +71,7 @@ fn a_script_can_be_replaced() {
     let mark = Mark::ReadingDone { reading: 7 };
     fixture.clock.replace_script(
         reserved.stream,
-        Script {
-            pieces: vec![Piece {
-                audio: &AUDIO[..FRAME],
-                repeat: 1,
-                mark: Some(mark),
-            }],
-        },
+        Script { pieces: vec![Piece { audio: &AUDIO[..FRAME], repeat: 1, mark: Some(mark) }] },
     );
     let stream = reserved.stream;
     let marked = MediaEvent::MarkReached { stream, mark };
@@ -109,10 +93,7 @@ fn a_dropped_stream_sends_no_further_packet() {
     let sent = u32::from_be_bytes(bye[20..24].try_into().unwrap());
     // One packet may have been sent when the stream was dropped.
     assert!(u64::from(sent) <= stats.packets_sent + 1, "{sent}");
-    assert!(
-        fixture.events.try_recv().is_err(),
-        "a stopped stream has no events"
-    );
+    assert!(fixture.events.try_recv().is_err(), "a stopped stream has no events");
 }
 
 #[test]

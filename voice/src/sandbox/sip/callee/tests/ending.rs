@@ -48,16 +48,11 @@ fn a_bye_of_the_callee_is_retransmitted_until_it_is_answered() {
     fixture.run_to(2400);
     assert_eq!(fixture.times("BYE"), [1800, 2300]);
     let bye = fixture.last_message.clone();
-    assert!(
-        bye.starts_with("BYE sip:gateway@127.0.0.1:5062 SIP/2.0"),
-        "{bye}"
-    );
+    assert!(bye.starts_with("BYE sip:gateway@127.0.0.1:5062 SIP/2.0"), "{bye}");
     let answer: String = ["Via", "From", "To", "Call-ID", "CSeq"]
         .map(|name| format!("{name}: {}\r\n", line(&bye, name)))
         .concat();
-    fixture.receive(&format!(
-        "SIP/2.0 200 OK\r\n{answer}Content-Length: 0\r\n\r\n"
-    ));
+    fixture.receive(&format!("SIP/2.0 200 OK\r\n{answer}Content-Length: 0\r\n\r\n"));
     fixture.run_to(60_000);
     assert_eq!(fixture.times("BYE").len(), 2);
     assert!(fixture.is_empty());
@@ -84,19 +79,12 @@ fn a_bye_follows_the_recorded_route_of_the_invite() {
         "Record-Route: <sip:127.0.0.1:5062;lr;a=1>\r\nRecord-Route: <sip:192.0.2.9;lr>\r\nCall-ID";
     fixture.receive(&invite.replacen("Call-ID", routes, 1));
     fixture.run_to(900);
-    assert!(
-        fixture
-            .last_message
-            .contains("Record-Route: <sip:127.0.0.1:5062;lr;a=1>")
-    );
+    assert!(fixture.last_message.contains("Record-Route: <sip:127.0.0.1:5062;lr;a=1>"));
     fixture.send_to("0981234598", "ACK", "two", 1);
     fixture.run_to(1900);
     let bye = fixture.last_message.clone();
     assert!(bye.starts_with("BYE sip:gateway@127.0.0.1:5062 "), "{bye}");
-    let (first, second) = (
-        bye.find("sip:127.0.0.1:5062;lr"),
-        bye.find("sip:192.0.2.9;lr"),
-    );
+    let (first, second) = (bye.find("sip:127.0.0.1:5062;lr"), bye.find("sip:192.0.2.9;lr"));
     assert!(first.is_some() && first < second, "{bye}");
 }
 

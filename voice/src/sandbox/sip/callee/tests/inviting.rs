@@ -85,10 +85,7 @@ fn a_cancel_is_confirmed_and_ends_the_ring() {
         fixture.tag.clear();
         fixture.send_to("0981234591", "CANCEL", "one", 1);
     }
-    assert_eq!(
-        fixture.all()[2..],
-        ["200 CANCEL", "487 INVITE", "200 CANCEL"]
-    );
+    assert_eq!(fixture.all()[2..], ["200 CANCEL", "487 INVITE", "200 CANCEL"]);
     assert_eq!(fixture.tag, tag);
     fixture.send_to("0981234591", "ACK", "one", 1);
     fixture.run_to(200_000);
@@ -144,10 +141,7 @@ fn a_renegotiation_is_rejected_and_the_call_continues() {
     fixture.send("ACK", "three", 2);
     fixture.send("OPTIONS", "four", 3);
     fixture.send("INFO", "five", 4);
-    assert_eq!(
-        fixture.all()[3..],
-        ["488 INVITE", "200 OPTIONS", "405 INFO"]
-    );
+    assert_eq!(fixture.all()[3..], ["488 INVITE", "200 OPTIONS", "405 INFO"]);
     assert!(fixture.ended.is_empty());
 }
 
@@ -162,13 +156,7 @@ fn an_invalid_number_gets_404_and_is_not_reported() {
 #[test]
 fn datagrams_that_are_not_sip_are_ignored() {
     let mut fixture = Fixture::new();
-    for text in [
-        "",
-        "\r\n\r\n",
-        "\0\0\0\0",
-        "INVITE",
-        "SIP/2.0 200 OK\r\n\r\n",
-    ] {
+    for text in ["", "\r\n\r\n", "\0\0\0\0", "INVITE", "SIP/2.0 200 OK\r\n\r\n"] {
         fixture.receive(text);
     }
     let whole = fixture.text("INVITE", "one", 1, "0981234567");

@@ -70,11 +70,8 @@ impl Fixture {
     }
 
     fn receive(&mut self, text: &str) {
-        let datagram = Datagram {
-            bytes: text.as_bytes(),
-            source: self.caller,
-            local: self.callee_address,
-        };
+        let datagram =
+            Datagram { bytes: text.as_bytes(), source: self.caller, local: self.callee_address };
         self.callee.receive(&datagram, self.now);
         self.perform();
     }
@@ -127,10 +124,7 @@ impl Fixture {
     fn run_to(&mut self, ms: u64) {
         let end = self.start + Duration::from_millis(ms);
         while let Some(at) = self.callee.deadline().filter(|at| *at <= end) {
-            assert!(
-                at > self.now || at == self.start,
-                "the deadline did not advance"
-            );
+            assert!(at > self.now || at == self.start, "the deadline did not advance");
             self.now = at.max(self.now);
             self.callee.tick(self.now);
             self.perform();

@@ -38,12 +38,7 @@ struct Repeating {
 
 impl Repeating {
     fn start(now: Instant, bytes: Vec<u8>) -> Repeating {
-        Repeating {
-            bytes,
-            next: now + 500 * MS,
-            wait: 1000 * MS,
-            end: now + ACK_TIMEOUT,
-        }
+        Repeating { bytes, next: now + 500 * MS, wait: 1000 * MS, end: now + ACK_TIMEOUT }
     }
 }
 
@@ -95,10 +90,7 @@ impl FarEnd {
             }
         };
         let tag = request.to_tag().map(str::to_owned);
-        let dialog = self
-            .dialogs
-            .iter_mut()
-            .find(|d| Some(d.tag) == tag.as_deref());
+        let dialog = self.dialogs.iter_mut().find(|d| Some(d.tag) == tag.as_deref());
         match (request.method(), dialog) {
             (Method::Invite, _) => self.invited(now, request, net),
             (Method::Ack, Some(dialog)) => (dialog.is_acked, dialog.answer) = (true, None),
@@ -194,10 +186,7 @@ impl FarEnd {
         }
         if self.acts_at.is_some_and(|at| at <= now) {
             // The callee may hang up only a confirmed dialog (§15).
-            let is_up = self
-                .dialogs
-                .first()
-                .is_some_and(|d| d.is_acked && !d.is_closed);
+            let is_up = self.dialogs.first().is_some_and(|d| d.is_acked && !d.is_closed);
             self.acts_at =
                 (!is_up && !self.dialogs[0].is_closed && self.dialogs[0].answer.is_some())
                     .then_some(now + 100 * MS);
@@ -230,10 +219,7 @@ impl FarEnd {
     }
 
     fn slots(&mut self) -> impl Iterator<Item = &mut Option<Repeating>> {
-        let dialogs = self
-            .dialogs
-            .iter_mut()
-            .flat_map(|d| [&mut d.answer, &mut d.bye]);
+        let dialogs = self.dialogs.iter_mut().flat_map(|d| [&mut d.answer, &mut d.bye]);
         dialogs.chain([&mut self.refusal])
     }
 

@@ -46,13 +46,8 @@ const FIRST: [Script; 7] = [
     Script::RefuseAtOnce(486),
     Script::Refuse(503),
 ];
-const SECOND: [Script; 5] = [
-    Script::Answer,
-    Script::HangUp,
-    Script::Ring,
-    Script::Silent,
-    Script::RefuseAtOnce(503),
-];
+const SECOND: [Script; 5] =
+    [Script::Answer, Script::HangUp, Script::Ring, Script::Silent, Script::RefuseAtOnce(503)];
 
 /// Our side of one call.
 #[derive(Debug)]
@@ -105,9 +100,7 @@ impl OurSide {
     }
 
     fn deadlines(&self) -> impl Iterator<Item = Instant> {
-        [self.cancels_at, self.hangs_up_at, self.call.deadline()]
-            .into_iter()
-            .flatten()
+        [self.cancels_at, self.hangs_up_at, self.call.deadline()].into_iter().flatten()
     }
 }
 
@@ -132,9 +125,7 @@ impl Storm {
 
     /// Two gateways for each call: the second one is tried if the first one fails before it accepts the call.
     fn over_two_gateways(seed: u64) -> Storm {
-        Storm::new(seed, |random| {
-            (any_of(&FIRST, random), Some(any_of(&SECOND, random)))
-        })
+        Storm::new(seed, |random| (any_of(&FIRST, random), Some(any_of(&SECOND, random))))
     }
 
     fn new(seed: u64, scripts: impl Fn(&mut StdRng) -> (Script, Option<Script>)) -> Storm {
@@ -147,11 +138,7 @@ impl Storm {
             let rings_for = Duration::from_millis(random.random_range(0..2000));
             let cancels = random.random_bool(0.3);
             let cancels_at = now + Duration::from_millis(random.random_range(0..3000));
-            let invite = Invite {
-                call_id: n.to_string(),
-                gateway_timeout: 4000 * MS,
-                ..invite()
-            };
+            let invite = Invite { call_id: n.to_string(), gateway_timeout: 4000 * MS, ..invite() };
             let ours = OurSide {
                 next,
                 cancels_at: cancels.then_some(cancels_at),
@@ -178,22 +165,14 @@ impl Storm {
                 let index = self.index_of(sent.call.expect("all messages belong to a call"));
                 self.net.send(self.now, Some(index), &sent.bytes);
             }
-            let far = self
-                .calls
-                .iter_mut()
-                .filter_map(|(_, far, _)| far.deadline())
-                .min();
+            let far = self.calls.iter_mut().filter_map(|(_, far, _)| far.deadline()).min();
             let in_flight = self.net.in_flight.peek().map(|Reverse((at, ..))| *at);
             let ours = self.calls.iter().flat_map(|(.., ours)| ours.deadlines());
             let others = [self.ua.next_deadline(), far, in_flight];
             let next = ours.chain(others.into_iter().flatten()).min();
             let Some(next) = next else { break };
             self.now = next.max(self.now);
-            assert!(
-                self.now - self.start < 200_000 * MS,
-                "seed {}: it never ends",
-                self.seed
-            );
+            assert!(self.now - self.start < 200_000 * MS, "seed {}: it never ends", self.seed);
             self.step();
         }
     }
@@ -284,14 +263,9 @@ impl Storm {
                 ours.was_answered = true;
                 CallInput::Answered
             }
-            SipEvent::Rejected {
-                code,
-                retry_after_seconds,
-                ..
-            } => CallInput::Rejected {
-                code: *code,
-                retry_after_seconds: *retry_after_seconds,
-            },
+            SipEvent::Rejected { code, retry_after_seconds, .. } => {
+                CallInput::Rejected { code: *code, retry_after_seconds: *retry_after_seconds }
+            }
             SipEvent::WeakChallenge(challenge) => CallInput::WeakChallenge(*challenge),
             SipEvent::TimedOut => CallInput::Silent,
             SipEvent::RemoteHungUp => CallInput::RemoteHungUp,
@@ -309,30 +283,17 @@ impl Storm {
     fn try_next(&mut self, delivery: usize, script: Script) {
         let rings_for = Duration::from_millis(self.net.random.random_range(0..2000));
         let call_id = format!("{delivery}-next");
-        let invite = Invite {
-            call_id: call_id.clone(),
-            gateway_timeout: 4000 * MS,
-            ..invite()
-        };
+        let invite = Invite { call_id: call_id.clone(), gateway_timeout: 4000 * MS, ..invite() };
         let ours = OurSide::new(delivery, call_id, self.now);
         let call = self.ua.invite(self.now, invite);
-        self.calls
-            .push((call, FarEnd::new(script, rings_for), ours));
+        self.calls.push((call, FarEnd::new(script, rings_for), ours));
     }
 
     fn check(&self) {
         let (seed, ua) = (self.seed, &self.ua);
-        assert_eq!(
-            (ua.legs(), ua.unsettled(), ua.bytes_held()),
-            (0, 0, 0),
-            "seed {seed}"
-        );
+        assert_eq!((ua.legs(), ua.unsettled(), ua.bytes_held()), (0, 0, 0), "seed {seed}");
         for (index, (_, far, ours)) in self.calls.iter().enumerate() {
-            assert_eq!(
-                ours.ends, 1,
-                "seed {seed}: {:?} ends once: {ours:?}",
-                far.script
-            );
+            assert_eq!(ours.ends, 1, "seed {seed}: {:?} ends once: {ours:?}", far.script);
             let (_, ended_at) = ours.ended.as_ref().expect("it ended");
             assert!(
                 *ended_at - self.start <= 60_000 * MS,
@@ -391,10 +352,7 @@ fn in_any_network_every_call_ends_and_every_dialog_is_closed() {
         "Ring false 0",
         "Silent false 0",
     ] {
-        assert!(
-            outcomes.contains_key(outcome),
-            "{outcome} never happened: {outcomes:?}"
-        );
+        assert!(outcomes.contains_key(outcome), "{outcome} never happened: {outcomes:?}");
     }
 }
 
@@ -415,24 +373,15 @@ fn only_one_of_two_gateways_reaches_the_phone() {
             // or overtaken.
             let (_, first, ours) = calls[0];
             let rang = calls.iter().filter(|(_, far, _)| far.has_rung).count();
-            assert!(
-                rang <= 1 || !ours.had_provisional,
-                "seed {seed}: two gateways rang"
-            );
+            assert!(rang <= 1 || !ours.had_provisional, "seed {seed}: two gateways rang");
             let weather = storm.net.weather;
             let spoils = weather.loss > 0.0 || weather.reorders;
             let may_be_unheard =
                 weather.loss >= 0.2 || spoils && matches!(first.script, Script::Refuse(_));
-            assert!(
-                rang <= 1 || may_be_unheard,
-                "seed {seed}: two gateways rang"
-            );
+            assert!(rang <= 1 || may_be_unheard, "seed {seed}: two gateways rang");
             if let [_, (.., second)] = calls[..] {
                 failed_over += 1;
-                assert!(
-                    !ours.had_provisional,
-                    "seed {seed}: failed over after acceptance"
-                );
+                assert!(!ours.had_provisional, "seed {seed}: failed over after acceptance");
                 second_answered += u32::from(second.was_answered);
                 first_too_late += u32::from(!first.dialogs.is_empty());
             }

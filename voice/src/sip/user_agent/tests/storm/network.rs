@@ -31,11 +31,7 @@ impl Weather {
 
     fn delay(self, random: &mut StdRng) -> Duration {
         let minimum = if self.delays { 150 } else { 1 };
-        let jitter = if self.reorders {
-            random.random_range(0..150)
-        } else {
-            0
-        };
+        let jitter = if self.reorders { random.random_range(0..150) } else { 0 };
         Duration::from_millis(minimum + jitter)
     }
 }
@@ -51,13 +47,7 @@ pub struct Network {
 
 impl Network {
     pub fn new(weather: Weather, random: StdRng) -> Network {
-        Network {
-            random,
-            weather,
-            in_flight: BinaryHeap::new(),
-            sent: 0,
-            byes: Vec::new(),
-        }
+        Network { random, weather, in_flight: BinaryHeap::new(), sent: 0, byes: Vec::new() }
     }
 
     /// Sends a datagram to the far end of the call with index `far`, or to us.
