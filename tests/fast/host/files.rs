@@ -80,7 +80,7 @@ async fn every_file_that_a_command_writes_is_private() {
         (modes(&dir.join("recordings")).len() >= 2).then_some(())
     })
     .await;
-    for file in ["data/nexo.db", "data/nexo.db-wal", "data/nexo.db.lock", "copy.db"] {
+    for file in ["data/nexo.db", "data/nexo.db-wal", "copy.db"] {
         assert!(dir.join(file).exists(), "{file}");
     }
     assert_private(dir, &["panics"]);

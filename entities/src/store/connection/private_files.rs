@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What SQLite and the gateway append to the name of the database for files beside it.
-const SUFFIXES: [&str; 5] = ["", "-wal", "-shm", "-journal", ".lock"];
+const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
