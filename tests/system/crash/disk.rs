@@ -139,7 +139,10 @@ async fn fail_at_each(numbers: impl IntoIterator<Item = u32>) {
                 wait_until_stopped(&process, &load, n).await;
                 load.end(&mut run.responses).await;
                 let log = run.site.logged()[logged..].to_owned();
-                let count = log.matches("ERROR the disk under the database failed").count();
+                let is_report = |line: &&str| {
+                    line.contains("ERROR") && line.contains("the disk under the database failed")
+                };
+                let count = log.lines().filter(is_report).count();
                 assert_eq!(count, 1, "{n}: {log}");
                 assert_everything_is_refused(&run, &process).await;
                 process.kill();
