@@ -11,6 +11,7 @@ use nexo_entities::store::{Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::dispatch::live_deliveries::LiveDeliveries;
+use crate::dispatch::short_wallets::ShortWallets;
 use crate::dispatch::{CarrierRoute, DispatchSettings, Dispatcher};
 use crate::jobs::{daily_stats, disk_space, privacy, retention};
 use crate::node::changes;
@@ -89,9 +90,11 @@ impl Engine {
             (0..parts.wallet_lanes.max(1)).map(|_| Arbiter::new().handle()).collect();
         let wallets = spawn_wallets(&mut supervisor, &parts, &lanes, &webhooks);
         let carriers = spawn_carriers(&mut supervisor, &parts, &lanes[0]).await?;
+        let short_wallets = Arc::<ShortWallets>::default();
         let dispatcher = Arc::new(Dispatcher {
             carriers,
             wallets: wallets.clone(),
+            short_wallets: Arc::clone(&short_wallets),
             lanes,
             live: Arc::clone(&parts.live),
             in_flight: Arc::default(),
@@ -108,8 +111,13 @@ impl Engine {
         let live = Arc::clone(&parts.live);
         tasks.spawn(supervisor.run(Arc::clone(&health), parts.escalate));
         let follower = Follower {
-            on_change: on_change(wallets.clone(), webhooks.clone(), parts.on_change),
-            on_gap: on_gap(wallets, parts.on_gap),
+            on_change: on_change(
+                wallets.clone(),
+                Arc::clone(&short_wallets),
+                webhooks.clone(),
+                parts.on_change,
+            ),
+            on_gap: on_gap(wallets, short_wallets, parts.on_gap),
             freshness: parts.freshness,
         };
         let wake = Arc::new(Notify::new());
@@ -148,6 +156,7 @@ fn spawn_jobs(tasks: &mut TaskSet, parts: &EngineParts) {
 /// Passes a change to the actors that cache what it changes, then to `next`.
 fn on_change(
     wallets: Wallets,
+    short_wallets: Arc<ShortWallets>,
     webhooks: Handle<WebhookActor>,
     next: Box<dyn Fn(&Change)>,
 ) -> Box<dyn Fn(&Change)> {
@@ -155,6 +164,7 @@ fn on_change(
         match change {
             Change::Account(account) | Change::Wallet(account) | Change::Endpoints(account) => {
                 let _ = wallets.of(*account).try_send(ForgetWallet(*account));
+                short_wallets.forget(*account);
             }
             Change::WebhookAttempt(_) => {
                 let _ = webhooks.try_send(Wake);
@@ -166,11 +176,16 @@ fn on_change(
 }
 
 /// Clears the caches of all wallet actors, then calls `next`.
-fn on_gap(wallets: Wallets, next: Box<dyn Fn()>) -> Box<dyn Fn()> {
+fn on_gap(
+    wallets: Wallets,
+    short_wallets: Arc<ShortWallets>,
+    next: Box<dyn Fn()>,
+) -> Box<dyn Fn()> {
     Box::new(move || {
         for wallet in wallets.all() {
             let _ = wallet.try_send(ForgetAll);
         }
+        short_wallets.forget_all();
         next();
     })
 }

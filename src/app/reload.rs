@@ -151,6 +151,12 @@ impl Reloader {
                 config.database.list_connections
             );
         }
+        if in_force.has_gateways() && !config.has_gateways() {
+            bail!(
+                "carriers: the last gateway cannot be removed while nexo runs, because the sandbox would then answer \
+                 live keys; drain it on the operators' page, or restart nexo"
+            );
+        }
         if config.uses_tcp_or_tls() && !in_force.uses_tcp_or_tls() {
             bail!(
                 "carriers: the first gateway over TCP or TLS needs a restart of nexo, which then listens on TCP {}",
@@ -194,9 +200,10 @@ fn keep_states(dispatcher: &Dispatcher, before: &Config, after: &Config, trunks:
             let mut gateways = carrier.gateways.iter();
             gateways.find(|configured| configured.name == gateway.name).cloned()
         };
-        let known = now.gateways.iter().chain(&now.test_gateways);
-        let known: Vec<&Gateway> = known.collect();
-        for gateway in trunk.gateways.iter_mut().chain(&mut trunk.test_gateways) {
+        // The sandbox is known by its list: a configured gateway may have its name.
+        let live = trunk.gateways.iter_mut().map(|gateway| (gateway, &now.gateways));
+        let test = trunk.test_gateways.iter_mut().map(|gateway| (gateway, &now.test_gateways));
+        for (gateway, known) in live.chain(test) {
             let same = known.iter().find(|old| {
                 if old.name != gateway.name {
                     return false;

@@ -13,6 +13,7 @@ use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::ledger::posting::IdempotencyWrite;
 use tokio::sync::oneshot;
 
+use super::short_wallets::ShortWallets;
 use crate::dispatch::inflight::InFlightRequests;
 use crate::dispatch::live_deliveries::LiveDeliveries;
 use crate::node::lease::Lease;
@@ -53,6 +54,7 @@ pub struct Dispatcher {
     /// By [`Carrier::index`].
     pub carriers: Vec<CarrierRoute>,
     pub wallets: Wallets,
+    pub short_wallets: Arc<ShortWallets>,
     /// The threads of the wallet actors, in their order. The sagas of an account run on the thread of its wallet, so
     /// that a commit wakes one thread for all of them.
     pub lanes: Vec<ArbiterHandle>,

@@ -2,6 +2,7 @@
 //!
 //! | step | may fail as | compensation |
 //! |---|---|---|
+//! | known to be short of funds | `FundsShort`, `WindowHeld` | none needed: nothing is claimed |
 //! | claim the phone's window and a channel | `WindowHeld`, `Overloaded` | none needed |
 //! | debit, durably | `FundsShort`, `WindowHeld`, `KeyTaken`, `Overloaded` | release window and channel; the reaper does it if the connection broke during the commit |
 //! | INVITE to one gateway after another, until one accepts | `NoRoute`, `Throttled` | refund, release window and channel |
@@ -22,6 +23,7 @@ mod order;
 mod paid;
 mod placing;
 mod saga;
+pub mod short_wallets;
 mod start_permit;
 
 pub use answer::Dispatched;

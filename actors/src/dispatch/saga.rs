@@ -1,7 +1,7 @@
 //! The steps of a saga: claim, debit, call, settle.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nexo_domain::billing::ledger::{Buckets, Parts};
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome, Status};
@@ -89,17 +89,23 @@ impl Dispatcher {
             return replier.send(Dispatched::Overloaded);
         };
         let now_ms = clock::boot_ms();
+        let window_held = |until_ms| Dispatched::WindowHeld {
+            retry_after_seconds: retry_after_seconds(until_ms, now_ms).unwrap_or(1),
+        };
+        let short = self.short_wallets.known(order.account_id, order.cost, Instant::now());
+        if let Some(total) = short {
+            return replier.send(match route.admission.held_until(realm, order.phone, now_ms) {
+                Some(until_ms) => window_held(until_ms),
+                None => Dispatched::FundsShort { total },
+            });
+        }
         let until_ms = window_until_ms(now_ms);
         let claimed =
             route.admission.claim(realm, order.phone, order.delivery_id, now_ms, until_ms);
         let channel = match claimed {
             Admitted::Granted(channel) => channel,
             Admitted::Full => return replier.send(Dispatched::Overloaded),
-            Admitted::WindowHeld { until_ms } => {
-                return replier.send(Dispatched::WindowHeld {
-                    retry_after_seconds: retry_after_seconds(until_ms, now_ms).unwrap_or(1),
-                });
-            }
+            Admitted::WindowHeld { until_ms } => return replier.send(window_held(until_ms)),
         };
         let sandbox = trunk.is_sandbox(realm);
         let live = self.live.begin(order.delivery_id);
@@ -179,6 +185,7 @@ impl Dispatcher {
         match tokio::time::timeout(DEBIT_TIMEOUT, outcome).await {
             Ok(Ok(Ok(DebitOutcome::Posted { parts, after }))) => Ok((parts, after)),
             Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => {
+                self.short_wallets.note(order.account_id, total, Instant::now());
                 refused(Dispatched::FundsShort { total })
             }
             Ok(Ok(Ok(DebitOutcome::WindowHeld { until_ms }))) => refused(Dispatched::WindowHeld {
@@ -293,6 +300,7 @@ impl Dispatcher {
         attempts: Vec<CallAttempt>,
         settled: Settled,
     ) -> Result<(), StoreStopped> {
+        let is_refunded = outcome.refund;
         let settlement = paid.settlement(outcome, attempts, settled);
         let wallet = self.wallets.of(paid.order.account_id);
         let mut wait = MIN_SETTLEMENT_DELAY;
@@ -306,6 +314,9 @@ impl Dispatcher {
             if wallet.try_send(order).is_ok()
                 && let Ok(outcome) = done.await
             {
+                if is_refunded {
+                    self.short_wallets.forget(paid.order.account_id);
+                }
                 return outcome;
             }
             // The actor died or is full, or the store is down. Settling twice has the effect of settling once.

@@ -118,6 +118,12 @@ impl Admission {
         Admitted::Granted(channel)
     }
 
+    /// Until when the phone's window is held, without claiming it.
+    pub fn held_until(&self, realm: Realm, phone: Phone, now_ms: i64) -> Option<i64> {
+        let held = self.windows.get(&(realm, phone))?;
+        (held.until_ms > now_ms).then_some(held.until_ms)
+    }
+
     fn used(&self, realm: Realm) -> &AtomicU32 {
         match realm {
             Realm::Live => &self.channels_used,

@@ -26,7 +26,7 @@ use crate::call::end::{CallEnd, Refusal, WeakChallenge};
 /// | Speaking | all played | Ended | `HangUp`, `Ended(Delivered)` |
 /// | Speaking | far end hangs up | Ended | `Ended(Delivered)` if the code was read, else `Ended(PartialPlayback)` |
 /// | AwaitingKey, Speaking | no media path, transport lost | Ended | `HangUp`, `Ended(MediaLost)` or `Ended(TransportLost)`; `Delivered` if the code was read |
-/// | Speaking | call deadline | Ended | `HangUp`, `Ended(Delivered)` if the code was read, else `Ended(TimeLimit)` |
+/// | Speaking | call deadline | Ended | `HangUp`, `Ended(Delivered)` if the code was read, else `Ended(TimeLimit)`, or `Ended(PartialPlayback)` if the far end held the call |
 /// | any except Ended | abandoned | Ended | `Cancel` or `HangUp`, `Ended(Abandoned)`; `Delivered` if the code was read |
 /// | Ended | any | Ended | none: late and repeated inputs have no effect |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +68,8 @@ pub enum CallInput {
     KeyPressed,
     /// All audio was sent.
     Played,
+    /// The far end put the call on hold, which delays the reading.
+    Held,
     /// The far end sent BYE.
     RemoteHungUp,
     /// The process abandons the call: it is shutting down, or the caller of this API dropped the call.
@@ -125,8 +127,12 @@ pub struct Call {
     accepted_at: Option<Instant>,
     has_rung: bool,
     is_code_read: bool,
+    was_held: bool,
     repeats: u8,
 }
+
+/// Time to spare when a reading starts, so that a delayed packet does not cut its last digit.
+const READING_MARGIN: Duration = Duration::from_millis(500);
 
 impl Call {
     /// A call whose INVITE is sent at `now`.
@@ -139,6 +145,7 @@ impl Call {
             accepted_at: None,
             has_rung: false,
             is_code_read: false,
+            was_held: false,
             repeats: 0,
         }
     }
@@ -156,7 +163,9 @@ impl Call {
             CallState::Proceeding | CallState::Ringing => {
                 Some(end.map_or(ring, |end| ring.min(end)))
             }
-            CallState::AwaitingKey => end.and_then(|end| end.checked_sub(self.reading_times.first)),
+            CallState::AwaitingKey => {
+                end.and_then(|end| end.checked_sub(self.reading_times.first + READING_MARGIN))
+            }
             CallState::Speaking => end,
             CallState::Ended => None,
         }
@@ -165,7 +174,7 @@ impl Call {
     /// Whether this much time is left before the call has to end.
     fn has_time(&self, needed: Duration, now: Instant) -> bool {
         let end = self.accepted_at.map(|at| at + self.limits.max_call);
-        end.is_none_or(|end| now + needed <= end)
+        end.is_none_or(|end| now + needed + READING_MARGIN <= end)
     }
 
     /// Ends a call whose deadline has passed: an unanswered call, or one that lasts too long.
@@ -181,7 +190,11 @@ impl Call {
                 self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel))
             }
             CallState::AwaitingKey | CallState::Speaking => {
-                let end = self.end_of_speech(CallEnd::TimeLimit);
+                let end = match self.was_held && self.state == CallState::Speaking {
+                    true => CallEnd::PartialPlayback,
+                    false => CallEnd::TimeLimit,
+                };
+                let end = self.end_of_speech(end);
                 self.end(end, Some(CallEffect::HangUp))
             }
             CallState::Ended => Vec::new(),
@@ -235,6 +248,7 @@ impl Call {
             CallInput::CodeRead
             | CallInput::KeyPressed
             | CallInput::Played
+            | CallInput::Held
             | CallInput::RemoteHungUp => Vec::new(),
         }
     }
@@ -259,7 +273,9 @@ impl Call {
             CallInput::Abandoned => self.end(CallEnd::Abandoned, Some(CallEffect::Cancel)),
             CallInput::RemoteHungUp => self.end(CallEnd::NoAnswer, None),
             CallInput::Silent => self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel)),
-            CallInput::CodeRead | CallInput::KeyPressed | CallInput::Played => Vec::new(),
+            CallInput::CodeRead | CallInput::KeyPressed | CallInput::Played | CallInput::Held => {
+                Vec::new()
+            }
         }
     }
 
@@ -296,6 +312,10 @@ impl Call {
             CallInput::KeyPressed => self.key_pressed(now),
             CallInput::CodeRead => {
                 self.is_code_read = true;
+                Vec::new()
+            }
+            CallInput::Held => {
+                self.was_held = true;
                 Vec::new()
             }
             CallInput::Played => {

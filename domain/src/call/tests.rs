@@ -14,6 +14,8 @@ const LIMITS: CallLimits = CallLimits {
 const READING: ReadingTimes =
     ReadingTimes { first: Duration::from_secs(10), repeated: Duration::from_secs(13) };
 
+const MARGIN: Duration = Duration::from_millis(500);
+
 fn call_after(inputs: &[CallInput]) -> (Call, Instant) {
     let now = Instant::now();
     let mut call = Call::dial(LIMITS, READING, now);
@@ -70,7 +72,7 @@ fn if_a_key_is_required_the_code_is_read_only_after_a_key_press() {
         let mut call = Call::dial(limits, READING, now);
         let effects = call.step(CallInput::Answered, now);
         assert_eq!(effects, [CallEffect::Accepted, CallEffect::AskForKey]);
-        let last_start = now + limits.max_call - READING.first;
+        let last_start = now + limits.max_call - READING.first - MARGIN;
         assert_eq!(call.deadline(), Some(last_start));
         (call, now)
     };
@@ -90,7 +92,7 @@ fn if_a_key_is_required_the_code_is_read_only_after_a_key_press() {
     let effects = call.step(CallInput::RemoteHungUp, now);
     assert_eq!(effects, vec![partial.clone()]);
     let (mut call, now) = answered();
-    let late = now + limits.max_call - READING.first;
+    let late = now + limits.max_call - READING.first - MARGIN;
     let cut = [CallEffect::HangUp, CallEffect::Ended(CallEnd::TimeLimit)];
     assert_eq!(call.tick(late), cut, "too late for a reading");
     let (mut call, _) = answered();
@@ -106,7 +108,7 @@ fn without_time_for_a_reading_no_key_is_asked_for() {
     let now = Instant::now();
     let mut call = Call::dial(limits, READING, now);
     call.step(TRYING, now);
-    let late = now + limits.max_call - READING.first + Duration::from_millis(1);
+    let late = now + limits.max_call - READING.first - MARGIN + Duration::from_millis(1);
     assert_eq!(
         call.step(CallInput::Answered, late),
         [CallEffect::HangUp, CallEffect::Ended(CallEnd::TimeLimit)]
@@ -116,7 +118,7 @@ fn without_time_for_a_reading_no_key_is_asked_for() {
 #[test]
 fn a_key_that_leaves_no_time_for_a_repetition_does_not_stop_the_reading() {
     let (mut call, now) = call_after(&[TRYING, CallInput::Answered]);
-    let late = now + LIMITS.max_call - READING.repeated;
+    let late = now + LIMITS.max_call - READING.repeated - MARGIN;
     assert_eq!(call.step(CallInput::KeyPressed, late + Duration::from_millis(1)), []);
     assert_eq!(call.step(CallInput::KeyPressed, late), [CallEffect::Repeat(1)]);
 }
@@ -221,5 +223,18 @@ fn every_sequence_of_three_inputs_ends_exactly_once() {
                 assert_eq!(call.state(), CallState::Ended);
             }
         }
+    }
+}
+
+#[test]
+fn a_hold_that_delays_the_reading_past_the_limit_is_partial() {
+    for (inputs, end) in [
+        (&[TRYING, CallInput::Answered][..], CallEnd::TimeLimit),
+        (&[TRYING, CallInput::Answered, CallInput::Held], CallEnd::PartialPlayback),
+        (&[TRYING, CallInput::Answered, CallInput::CodeRead, CallInput::Held], CallEnd::Delivered),
+    ] {
+        let (mut call, now) = call_after(inputs);
+        let due = now + LIMITS.max_call;
+        assert_eq!(call.tick(due), [CallEffect::HangUp, CallEffect::Ended(end)]);
     }
 }

@@ -1,5 +1,6 @@
 //! Opens the database. Each way in which that fails has its own error.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -93,6 +94,7 @@ impl Store {
         let file = SqliteConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
         let path = file.get_filename().to_path_buf();
         create_folder(&path)?;
+        refuse_hard_links(&path)?;
         private_files::protect(&path);
         // The writer opens first: it creates the file and sets the journal mode to WAL.
         let fail_stop = Arc::new(FailStop::default());
@@ -214,6 +216,15 @@ async fn limit_queries(connection: &mut SqliteConnection) -> Result<(), SqlxErro
     let mut handle = connection.lock_handle().await?;
     handle.set_progress_handler(STEPS_PER_CHECK, move || Instant::now() < deadline);
     Ok(())
+}
+
+/// SQLite derives the name of its journal from the file's name: two names would have two journals.
+fn refuse_hard_links(file: &Path) -> Result<(), StoreError> {
+    let links = std::fs::metadata(file).map_or(1, |file| file.nlink());
+    match links {
+        0 | 1 => Ok(()),
+        _ => Err(StoreError::HardLinked { path: file.to_owned(), links }),
+    }
 }
 
 fn create_folder(file: &Path) -> Result<(), StoreError> {

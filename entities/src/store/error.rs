@@ -20,6 +20,11 @@ pub enum StoreError {
     CannotCreateDirectory { path: PathBuf, source: io::Error },
     #[error("cannot write to {path}: make it writable for this user, or give another file")]
     NotWritable { path: PathBuf, source: DbErr },
+    #[error(
+        "{path} has {links} hard links: through another name SQLite would use another journal and destroy the \
+         database; keep one name (symbolic links may be used)"
+    )]
+    HardLinked { path: PathBuf, links: u64 },
     #[error("{path} is not an SQLite database")]
     NotADatabase { path: PathBuf, source: DbErr },
     #[error("cannot open the database {path}")]

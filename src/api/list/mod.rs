@@ -93,11 +93,11 @@ pub(super) async fn answer<L: List>(
     let limits = &state.read_limits;
     let is_export = format == Format::Csv && query.limit.is_none();
     let export = is_export.then(|| limits.export(query.account)).transpose()?;
-    if format == Format::Csv {
-        take_export(&state, query.account)?;
-    }
     let page = {
         let _turn = limits.read(query.account).await?;
+        if format == Format::Csv {
+            take_export(&state, query.account)?;
+        }
         L::page(&state, &query, rows).await?
     };
     let next = page.next.map(L::cursor);

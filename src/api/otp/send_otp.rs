@@ -33,7 +33,7 @@ use crate::api::state::ApiState;
         (status = 409, description = "`idempotency_conflict`: the Idempotency-Key was used with another body.", body = Error),
         (status = 413, description = "`payload_too_large`.", body = Error),
         (status = 429, description = "`rate_limited`: this phone was called less than 30 s ago. `quota_exceeded`: the test key's OTPs, or the refusals stored under idempotency keys, are used up. `no_route`: the carrier throttles; refunded.", body = Error),
-        (status = 502, description = "`no_route`: no carrier accepted the call; with `id`, it was refunded.", body = Error),
+        (status = 502, description = "`no_route`: no carrier accepted the call; with `id`, it was refunded; without, the carrier has no gateway and nothing was charged.", body = Error),
         (status = 503, description = "`overloaded`: nothing was spent; if a connection broke midway, the debit is refunded within seconds.", body = Error),
     ),
     security(("api_key" = []))

@@ -92,6 +92,11 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
 
 /// Logs the settings that are valid but unsafe.
 fn log_warnings(config: &Config) {
+    if config.sandbox.enabled && !config.has_gateways() {
+        tracing::warn!(
+            "no carrier has a gateway: the built-in sandbox answers live keys, and no phone rings"
+        );
+    }
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

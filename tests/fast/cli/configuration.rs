@@ -65,7 +65,10 @@ fn unsafe_settings_are_warned_about_on_standard_error() {
     let tls = r#"[{name="viettel",gateways=[{name="hn1",uri="sip:sbc.example.com;transport=tls",srtp=true}]}]"#;
     nexo.set("NEXO_CARRIERS", tls);
     nexo.write("nexo.toml", "");
-    assert_eq!(nexo.succeed(&["config", "check"]), "ok\n");
+    let checked = nexo.run(&["config", "check"]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, "ok\n"));
+    assert!(checked.stderr.starts_with("warning: no gateway is configured for "), "{checked:?}");
+    assert_eq!(checked.stderr.lines().count(), 1, "{checked:?}");
 }
 
 #[test]

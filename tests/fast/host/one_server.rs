@@ -52,6 +52,11 @@ async fn a_link_to_the_database_does_not_let_a_second_server_in() {
         .filter(|name| name.starts_with("hard.db-"))
         .collect();
     assert_eq!(names, Vec::<String>::new());
+    // A command would have used another journal through the hard link, and lost what is in the first one's.
+    let hard = elsewhere.join("hard.db");
+    let error = gateway.fail(&[("NEXO_DATABASE__URL", &url(&hard))], &["account", "list"]);
+    assert!(error.contains("has 2 hard links"), "{error}");
+    std::fs::remove_file(&hard).unwrap();
     // Commands work meanwhile.
     let keys = gateway.nexo(&["key", "list", "--account", "a@example.com"]);
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1);

@@ -1,4 +1,4 @@
-//! Tests of operations: start and stop, supervision, overload, fairness, backups, traces, routing, packaging, dependencies
+//! Tests of operations: start and stop, supervision, overload, fairness, backups, traces, routing, wallets without funds, packaging, dependencies
 //! and leaks of codes.
 
 mod backup;
@@ -9,5 +9,6 @@ mod lifecycle;
 mod overload;
 mod packaging;
 mod routing;
+mod short_wallets;
 mod supervision;
 mod traces;

@@ -189,6 +189,15 @@ impl Gateway {
         command.envs(self.env.iter().cloned()).output().unwrap()
     }
 
+    /// Runs a `nexo` command that must fail, with these additional settings. Returns its standard error.
+    pub fn fail(&self, settings: &[(&str, &str)], args: &[&str]) -> String {
+        let mut command = Command::new(nexo_binary());
+        command.args(args).current_dir(self.dir.path()).envs(self.env.iter().cloned());
+        let output = command.envs(settings.iter().copied()).output().unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// Runs a `nexo` command on the same database and returns its JSON output.
     pub fn nexo(&self, args: &[&str]) -> Value {
         let output = self.run(&[&["--json"], args].concat());

@@ -48,7 +48,7 @@ texts! {
     E_WINDOW = "This phone was called less than 30 seconds ago. retry_after_seconds says when to retry.", "Số này vừa được gọi chưa đầy 30 giây. retry_after_seconds cho biết khi nào có thể thử lại.";
     E_TOO_MANY = "The account reads too much at the same time, or has too many CSV downloads in progress.", "Tài khoản đang đọc quá nhiều dữ liệu cùng lúc hoặc có quá nhiều lượt tải CSV.";
     E_THROTTLED = "The carrier is throttling calls; the OTP was refunded.", "Nhà mạng đang giới hạn cuộc gọi; OTP đã được hoàn tiền.";
-    E_ROUTE = "No gateway of the carrier accepted the call; the OTP was refunded.", "Không cổng nào của nhà mạng tiếp nhận cuộc gọi; OTP đã được hoàn tiền.";
+    E_ROUTE = "No gateway of the carrier accepted the call; the OTP was refunded. Without `id`, the carrier has no gateway and nothing was charged.", "Không cổng nào của nhà mạng tiếp nhận cuộc gọi; OTP đã được hoàn tiền. Nếu không có `id`, nhà mạng chưa có cổng và không bị trừ tiền.";
     E_OVERLOADED = "The gateway is overloaded; nothing was charged.", "Cổng đang quá tải; chưa trừ tiền.";
     E_INTERNAL = "Internal error. We have been notified.", "Lỗi hệ thống. Chúng tôi đã được thông báo.";
     LIMITS = "Limits", "Giới hạn";

@@ -22,6 +22,8 @@ pub(crate) struct LiveCall {
     offer: Audio,
     /// The result of the offer, after the answer.
     pub agreed: Option<Agreed>,
+    /// Whether the far end holds the call, so that no audio is sent.
+    pub is_held: bool,
     /// The audio stream, once it has started.
     pub playing: Option<StreamHandle>,
     pub report: CallReport,
@@ -52,6 +54,7 @@ impl LiveCall {
             stream,
             offer,
             agreed: None,
+            is_held: false,
             playing: None,
             scheduled: None,
             meters_id,
@@ -90,6 +93,7 @@ impl LiveCall {
             tracing::debug!(call_id = self.order.call_id, %error, "the SDP answer cannot be used");
         }
         self.agreed = agreed.ok();
+        self.is_held = self.agreed.as_ref().is_some_and(|agreed| !agreed.direction.receives());
         self.report.codec = self.agreed.as_ref().map(|agreed| agreed.codec);
         self.report.is_protected = self.agreed.as_ref().is_some_and(|a| a.srtp_keys.is_some());
         self.agreed.is_some()
@@ -106,10 +110,12 @@ impl LiveCall {
             // The address 0.0.0.0 is a hold. Without the current codec nothing can be sent.
             Err(_) => {
                 playing.hold(true);
+                self.is_held = true;
                 return None;
             }
         };
-        playing.hold(!agreed.direction.receives());
+        self.is_held = !agreed.direction.receives();
+        playing.hold(self.is_held);
         let moved = StreamUpdate {
             remote: agreed.rtp,
             remote_rtcp: agreed.rtcp,

@@ -99,6 +99,9 @@ impl EventLoop<'_> {
                 if let Some(moved) = call.handle_new_description(&sdp) {
                     self.resources.clock.update(call.stream.stream, moved);
                 }
+                if call.is_held {
+                    self.step(handle, CallInput::Held);
+                }
                 return;
             }
             SipEvent::Rejected { code, retry_after_seconds } => {
@@ -113,7 +116,11 @@ impl EventLoop<'_> {
             SipEvent::RemoteHungUp => CallInput::RemoteHungUp,
             SipEvent::TransportFailed => CallInput::TransportLost,
         };
+        let is_held = call.is_held;
         self.step(handle, input);
+        if is_held {
+            self.step(handle, CallInput::Held);
+        }
     }
 
     pub(super) fn step(&mut self, handle: CallHandle, input: CallInput) {

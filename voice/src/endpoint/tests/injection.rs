@@ -57,7 +57,7 @@ async fn call_that_waits_for_a_key(
     let mut order = order(phone);
     order.limits.require_keypress = true;
     let reading = PromptSet::built_in().reading_times(&order.code, order.reading);
-    order.limits.max_call = reading.first + Duration::from_secs(2);
+    order.limits.max_call = reading.first + Duration::from_millis(2_500);
     let events = endpoint.place(order);
     let invite = phone.expect(Method::Invite).await;
     let port = sdp::read(invite.body()).unwrap().rtp.port();
