@@ -151,19 +151,20 @@ impl Reloader {
                 config.database.list_connections
             );
         }
-        if in_force.has_gateways() && !config.has_gateways() {
-            bail!(
-                "carriers: the last gateway cannot be removed while nexo runs, because the sandbox would then answer \
-                 live keys; drain it on the operators' page, or restart nexo"
-            );
-        }
         if config.uses_tcp_or_tls() && !in_force.uses_tcp_or_tls() {
             bail!(
                 "carriers: the first gateway over TCP or TLS needs a restart of nexo, which then listens on TCP {}",
                 config.sip.listen_udp
             );
         }
-        let mut trunks = trunks::from_config(&config, self.sandbox, self.locator.as_ref()).await?;
+        // A gateway that was in production stays there without gateways: the sandbox would sell calls that ring nowhere.
+        let live_on_sandbox = self.dispatcher.serves_live_keys_by_sandbox();
+        let locator = self.locator.as_ref();
+        let mut trunks =
+            trunks::from_config(&config, self.sandbox, live_on_sandbox, locator).await?;
+        if !live_on_sandbox && !config.has_gateways() {
+            tracing::warn!("no carrier has a gateway: live keys get 502 no_route");
+        }
         keep_states(&self.dispatcher, &in_force, &config, &mut trunks);
         trunks::apply_drains(&trunks, &self.store).await;
         // Nothing below can fail.

@@ -26,7 +26,7 @@ pub struct ServerConfig {
     pub cloudflare_ranges: Vec<IpNet>,
     /// The most HTTP connections. Fewer if the process may not open enough files.
     pub max_connections: u32,
-    /// The most HTTP connections from one IPv4 address or IPv6 /64 network that is not a trusted proxy.
+    /// The most HTTP connections from one IPv4 address or IPv6 /56 network that is not a trusted proxy.
     pub max_connections_per_address: u32,
     /// Behind a load balancer: the minimum time during which a node that shuts down still responds, with 503 and a
     /// failing `/readyz`, even without active calls. Two check intervals are enough.

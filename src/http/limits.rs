@@ -27,7 +27,7 @@ const MAX_REFUSED: u32 = 64;
 pub struct ConnectionLimits {
     /// Connections in all.
     pub total: u32,
-    /// Connections from one IPv4 address or IPv6 /64 network that is not a trusted proxy.
+    /// Connections from one IPv4 address or IPv6 /56 network that is not a trusted proxy.
     pub per_address: u32,
 }
 
@@ -197,13 +197,14 @@ impl Drop for Refusal {
     }
 }
 
-/// What counts as one address: one customer usually has a whole IPv6 /64.
+/// What counts as one address: an IPv4 address or an IPv6 /56 network, because one household or server may have a
+/// whole /56.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            Ipv6Addr::new(a, b, c, d & 0xff00, 0, 0, 0, 0).into()
         }
     }
 }
@@ -238,9 +239,12 @@ mod tests {
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
         let limiter = limiter();
-        let _held = ["2001:db8::1", "2001:db8::ffff"].map(|peer| admit(&limiter, peer).unwrap());
-        assert_eq!(admit(&limiter, "2001:db8::2").err(), Some(Reason::Address));
-        assert!(admit(&limiter, "2001:db8:0:1::2").is_ok());
+        let peers = ["2001:db8::1", "2001:db8:0:ff::ffff"];
+        let _held = peers.map(|peer| admit(&limiter, peer).unwrap());
+        for peer in ["2001:db8::2", "2001:db8:0:80::2"] {
+            assert_eq!(admit(&limiter, peer).err(), Some(Reason::Address), "{peer}");
+        }
+        assert!(admit(&limiter, "2001:db8:0:100::2").is_ok());
     }
 
     #[test]

@@ -48,17 +48,19 @@ pub async fn apply_drains<'t>(trunks: impl IntoIterator<Item = &'t Trunk>, store
     }
 }
 
-/// One trunk for each carrier of the numbering plan, in its order. As long as no carrier has a gateway, the sandbox
-/// takes the calls of all. Otherwise a carrier without a gateway has no route for live keys.
+/// One trunk for each carrier of the numbering plan, in its order. If no carrier has a gateway and `live_on_sandbox` is
+/// allowed, the sandbox takes the calls of live keys. Otherwise a carrier without a gateway has no route for them.
 ///
 /// # Errors
 /// If a gateway's host name does not resolve.
 pub async fn from_config(
     config: &Config,
     sandbox: Option<SocketAddr>,
+    live_on_sandbox: bool,
     locator: &dyn Locate,
 ) -> anyhow::Result<Vec<Trunk>> {
     let timeout = Duration::from_millis(config.calls.gateway_timeout_ms);
+    let live_on_sandbox = live_on_sandbox && sandbox.is_some() && !config.has_gateways();
     let mut trunks = Vec::new();
     for carrier in Carrier::all() {
         // One per carrier, because it can be drained for one carrier alone.
@@ -69,7 +71,6 @@ pub async fn from_config(
         for gateway in configured.map_or(&[][..], |c| &c.gateways) {
             gateways.push(located(carrier, gateway, timeout, locator).await?);
         }
-        let live_on_sandbox = sandbox.is_some() && !config.has_gateways();
         trunks.push(Trunk {
             carrier,
             channels: configured.map_or(SANDBOX_CHANNELS, |c| c.channels),

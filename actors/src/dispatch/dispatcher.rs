@@ -74,6 +74,11 @@ impl Dispatcher {
         **self.settings.load()
     }
 
+    /// Whether the built-in sandbox answers the calls of live keys.
+    pub fn serves_live_keys_by_sandbox(&self) -> bool {
+        self.carriers.iter().any(|route| route.trunk.current().live_on_sandbox)
+    }
+
     /// Sets other trunks, limits and settings for the OTPs that arrive from now on. `trunks`: one for each carrier
     /// of the numbering plan, in its order.
     pub fn reconfigure(&self, trunks: Vec<Trunk>, settings: DispatchSettings) {

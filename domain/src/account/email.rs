@@ -6,6 +6,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// A syntactically valid e-mail address, in lower case.
+///
+/// The local part is a dot-atom of ASCII characters (RFC 5322 §3.2.3). Quoted local parts and comments are refused:
+/// with them, mail to different texts reaches one mailbox. Local parts that are not ASCII (RFC 6531) are refused too,
+/// because one name then has several Unicode forms. A domain may be internationalised.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EmailAddress(String);
 
@@ -60,18 +64,26 @@ impl FromStr for EmailAddress {
     type Err = InvalidEmailAddress;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim().to_lowercase();
-        let is_valid = text.split_once('@').is_some_and(|(local, domain)| {
-            (1..=64).contains(&local.len())
-                && !local.chars().any(|c| c.is_whitespace() || c.is_control())
-                && !domain.contains('@')
-                && is_valid_domain(domain)
-        });
-        match is_valid && text.len() <= 254 {
+        let typed = text.trim();
+        let text = typed.to_lowercase();
+        // Checked as typed, because the lower case of some other characters is ASCII: the Kelvin sign becomes k.
+        let is_local = typed.split_once('@').is_some_and(|(local, _)| is_valid_local_part(local));
+        let is_domain = text.split_once('@').is_some_and(|(_, domain)| is_valid_domain(domain));
+        match is_local && is_domain && text.len() <= 254 {
             true => Ok(Self(text)),
             false => Err(InvalidEmailAddress),
         }
     }
+}
+
+/// Whether it is a dot-atom (RFC 5322 §3.2.3) of at most 64 bytes (RFC 5321 §4.5.3.1.1).
+fn is_valid_local_part(local: &str) -> bool {
+    let is_atom = |atom: &str| !atom.is_empty() && atom.bytes().all(is_atext);
+    local.len() <= 64 && local.split('.').all(is_atom)
+}
+
+fn is_atext(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
 fn is_valid_domain(domain: &str) -> bool {
@@ -113,6 +125,58 @@ mod tests {
             assert!(email(text).is_err(), "{text:?}");
         }
         assert!(email(&format!("{}@example.com", "a".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn every_character_of_an_atom_is_accepted_in_a_local_part() {
+        for text in [
+            "lan.nguyen@example.com",
+            "o'hara+otp@example.com",
+            "!#$%&'*+-/=?^_`{|}~@example.com",
+            "0@example.com",
+            "lan@bücher.example",
+        ] {
+            assert_eq!(email(text), Ok(text.to_owned()));
+        }
+        assert!(email(&format!("{}@example.com", "a".repeat(64))).is_ok());
+    }
+
+    #[test]
+    fn a_second_spelling_of_a_mailbox_is_not_an_email_address() {
+        for text in [
+            "\"lan\"@example.com",
+            "\"l\\an\"@example.com",
+            "\"lan@home\"@example.com",
+            "l\\an@example.com",
+            "lan(home)@example.com",
+            "(home)lan@example.com",
+            "<lan@example.com>",
+            "lan,eve@example.com",
+            "lan;eve@example.com",
+            "lan:eve@example.com",
+            "[lan]@example.com",
+            ".lan@example.com",
+            "lan.@example.com",
+            "l..an@example.com",
+        ] {
+            assert!(email(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn invisible_and_other_than_ascii_characters_are_refused_in_a_local_part() {
+        let invisible =
+            "\0\t\n\r \u{7f}\u{a0}\u{ad}\u{200b}\u{200d}\u{202e}\u{2060}\u{3000}\u{feff}\u{e0061}";
+        let others = "ä\u{308}\u{430}\u{130}\u{212a}\u{ff41}中";
+        for character in invisible.chars().chain(others.chars()) {
+            let text = format!("l{character}an@example.com");
+            assert!(email(&text).is_err(), "{text:?}");
+        }
+        for text in ["\0lan@example.com", "lan\0@example.com", "lan@example.com\0"] {
+            assert!(email(text).is_err(), "{text:?}");
+        }
+        assert!(email("lan@exam\0ple.com").is_err());
+        assert!(email("lan@exam\u{200b}ple.com").is_err());
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<C
         false => start_sandbox(config).await?,
     };
     let address = sandbox.as_ref().map(|sandbox| sandbox.local_addr());
-    let trunks = trunks::from_config(config, address, &trunks::DnsLocator::of(config)?).await?;
+    let trunks =
+        trunks::from_config(config, address, true, &trunks::DnsLocator::of(config)?).await?;
     let trunk = &trunks[carrier.index()];
     let gateway = gateway(trunk, args.gateway.as_deref())?;
     let endpoint = start_endpoint(config, prompts).await?;

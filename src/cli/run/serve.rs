@@ -54,7 +54,6 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     let ports = Ports::bind(config)?;
     // Checked before the database changes, because the demo account's key is shown only after a successful start.
     voice::prompts(config)?;
-    log_warnings(config);
     let (store, serving) = open_store(config).await?;
     let demo_key = demo_account(config, &store).await?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -63,6 +62,13 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
     match as_json {
         true => print_json(config, &app, demo_key.as_ref()),
         false => print_text(config, &app, demo_key.as_ref()),
+    }
+    // After the start: an error of the start is one line.
+    log_warnings(config);
+    if app.engine.dispatcher.serves_live_keys_by_sandbox() {
+        tracing::warn!(
+            "no carrier has a gateway: the built-in sandbox answers live keys, and no phone rings"
+        );
     }
     systemd::ready();
     let watchdog = actix_web::rt::spawn(systemd::watchdog(app.is_alive()));
@@ -92,11 +98,6 @@ async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()>
 
 /// Logs the settings that are valid but unsafe.
 fn log_warnings(config: &Config) {
-    if config.sandbox.enabled && !config.has_gateways() {
-        tracing::warn!(
-            "no carrier has a gateway: the built-in sandbox answers live keys, and no phone rings"
-        );
-    }
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

@@ -59,7 +59,8 @@ async fn query_running_process(listen: SocketAddr) -> Option<Status> {
 async fn probe_gateways(config: &Config) -> anyhow::Result<Status> {
     let sandbox = start_sandbox(config).await?;
     let address = sandbox.as_ref().map(|sandbox| sandbox.local_addr());
-    let trunks = trunks::from_config(config, address, &trunks::DnsLocator::of(config)?).await?;
+    let trunks =
+        trunks::from_config(config, address, true, &trunks::DnsLocator::of(config)?).await?;
     let endpoint = start_endpoint(config, PromptSet::built_in()).await?;
     let gateways = || trunks.iter().flat_map(|trunk| &trunk.gateways);
     let peers = gateways().flat_map(|gateway| gateway.state.targets().as_ref().clone());

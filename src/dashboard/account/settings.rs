@@ -258,13 +258,13 @@ async fn set_password(Posted(member, fields): Posted<Member>, site: Site) -> Pag
         .set_password(NewPassword {
             account_id: member.id(),
             hash: hash.clone(),
-            totp_sealed,
+            totp_sealed: totp_sealed.clone(),
             kept_session: Some(member.session.id),
             at_ms: unix_ms(),
         })
         .await?;
     notices::password_changed(&site.mailer, &member.account, l);
-    let account = Account { password_hash: Some(hash), ..member.account.clone() };
+    let account = Account { password_hash: Some(hash), totp_sealed, ..member.account.clone() };
     let mut response = saved(&member);
     remember_browser(&site, &member.visitor, &account, &mut response);
     Ok(response)

@@ -2,7 +2,10 @@
 
 use actix_web::http::StatusCode;
 use nexo_actors::clock::unix_ms;
-use nexo_domain::account::password::{MIN_CHARACTERS, PasswordRefused};
+use nexo_domain::account::email::EmailAddress;
+use nexo_domain::account::password;
+use nexo_domain::account::password::{MIN_CHARACTERS, PasswordContext, PasswordRefused};
+use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::Account;
 use zeroize::Zeroizing;
 
@@ -25,10 +28,20 @@ pub fn check_limit(
     account: &str,
 ) -> Result<(), PageError> {
     let checked = site.throttle.check(attempt, caller, account);
-    checked.map_err(|retry_after_seconds| {
-        let kind = ErrorKind::TooOften { retry_after_seconds };
-        PageError::new(kind, viewer.language())
-    })
+    checked.map_err(|seconds| too_often(viewer, seconds))
+}
+
+/// Counts an attempt of a code with a second-step ticket that proves no password.
+///
+/// # Errors
+/// [`ErrorKind::TooOften`].
+pub fn check_unproven_code(site: &SiteState, visitor: &Visitor) -> Result<(), PageError> {
+    let checked = site.throttle.check_unproven_code(visitor.address);
+    checked.map_err(|seconds| too_often(visitor, seconds))
+}
+
+fn too_often(viewer: &impl Viewer, retry_after_seconds: u64) -> PageError {
+    PageError::new(ErrorKind::TooOften { retry_after_seconds }, viewer.language())
 }
 
 /// How the limits count an attempt of this visitor for the account: a session of it and a browser that signed in to
@@ -41,7 +54,7 @@ pub fn caller_of(visitor: &Visitor, account: &Account) -> Caller {
     }
 }
 
-/// As [`caller_of`], for the account with this address.
+/// As [`caller_of`], for the account with this address. A text that is not an address has no account.
 ///
 /// # Errors
 /// If the database fails.
@@ -54,7 +67,11 @@ pub async fn caller_for(
     if visitor.known_browser.is_empty() && visitor.signed_in.is_none() {
         return Ok(Caller::Stranger(visitor.address));
     }
-    let account = site.store.accounts().by_email(email).await?;
+    // PostgreSQL refuses a text with NUL, which no address contains.
+    let Ok(email) = email.parse::<EmailAddress>() else {
+        return Ok(Caller::Stranger(visitor.address));
+    };
+    let account = site.store.accounts().by_email(email.as_str()).await?;
     let caller = account.map(|account| caller_of(visitor, &account));
     Ok(caller.unwrap_or(Caller::Stranger(visitor.address)))
 }
@@ -76,33 +93,63 @@ pub async fn is_password(
     Ok(site.hasher.verify(Priority::Proven, password, hash).await?)
 }
 
-/// Hashes a new password. The inner error is the message to show if the password breaks a rule.
+/// Checks the rules for a new password without hashing it. The error is the message to show.
+pub fn check_password(
+    site: &SiteState,
+    viewer: &impl Viewer,
+    password: &str,
+    email: &str,
+) -> Result<(), String> {
+    let context = PasswordContext { email, host: site.public_url.host_name() };
+    password::check(password, &context).map_err(|reason| refusal_text(viewer.language(), reason))
+}
+
+/// As [`hash_password_of`], for a member, whose session is one of the account.
 ///
 /// # Errors
 /// If too many hashes are waiting, or hashing fails.
 pub async fn hash_password(
     site: &SiteState,
+    member: &Member,
+    password: Zeroizing<String>,
+    email: &str,
+) -> Result<Result<String, String>, PageError> {
+    let caller = Caller::session(member.session.id);
+    hash_password_of(site, member, caller, password, email).await
+}
+
+/// Hashes a new password. The inner error is the message to show if the password breaks a rule.
+///
+/// The priority is that of `caller`. A session alone proves nothing: it may be one of another account.
+///
+/// # Errors
+/// If too many hashes are waiting, or hashing fails.
+pub async fn hash_password_of(
+    site: &SiteState,
     viewer: &impl Viewer,
+    caller: Caller,
     password: Zeroizing<String>,
     email: &str,
 ) -> Result<Result<String, String>, PageError> {
     let l = viewer.language();
     let host = site.public_url.host_name().to_owned();
-    let priority = match viewer.visitor().signed_in {
-        Some(_) => Priority::Proven,
-        None => Priority::Stranger,
+    let hashed = site.hasher.hash(caller.priority(), password, email.to_owned(), host).await?;
+    match hashed {
+        Ok(hash) => Ok(Ok(hash)),
+        Err(PasswordError::NotHashed) => Err(PageError::internal(l)),
+        Err(PasswordError::Refused(reason)) => Ok(Err(refusal_text(l, reason))),
+    }
+}
+
+fn refusal_text(l: Language, reason: PasswordRefused) -> String {
+    let text = match reason {
+        PasswordRefused::TooShort => texts::TOO_SHORT,
+        PasswordRefused::TooLong => texts::TOO_LONG,
+        PasswordRefused::Guessable => texts::GUESSABLE,
+        PasswordRefused::Common => texts::COMMON,
+        PasswordRefused::Name => texts::NAME_PASSWORD,
     };
-    let hashed = site.hasher.hash(priority, password, email.to_owned(), host).await?;
-    let text = match hashed {
-        Ok(hash) => return Ok(Ok(hash)),
-        Err(PasswordError::NotHashed) => return Err(PageError::internal(l)),
-        Err(PasswordError::Refused(PasswordRefused::TooShort)) => texts::TOO_SHORT,
-        Err(PasswordError::Refused(PasswordRefused::TooLong)) => texts::TOO_LONG,
-        Err(PasswordError::Refused(PasswordRefused::Guessable)) => texts::GUESSABLE,
-        Err(PasswordError::Refused(PasswordRefused::Common)) => texts::COMMON,
-        Err(PasswordError::Refused(PasswordRefused::Name)) => texts::NAME_PASSWORD,
-    };
-    Ok(Err(l.t_with(text, &[("count", &MIN_CHARACTERS)])))
+    l.t_with(text, &[("count", &MIN_CHARACTERS)])
 }
 
 /// 400 for a form that is shown again with an error.

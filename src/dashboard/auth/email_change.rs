@@ -151,6 +151,10 @@ async fn confirm(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
         Ok(Some(before)) => before,
         // Another account took the address meanwhile.
         Ok(None) | Err(StoreError::Conflict(Conflict::EmailTaken)) => return Ok(expired(&visitor)),
+        // The visitor may be signed out, so the form's check does not know the account.
+        Err(StoreError::Conflict(Conflict::AccountSuspended)) => {
+            return Err(PageError::new(ErrorKind::Suspended, visitor.language));
+        }
         Err(error) => return Err(error.into()),
     };
     notices::email_changed(&site.mailer, &before, visitor.language, &change.email);

@@ -13,7 +13,8 @@ use nexo_entities::store::accounts::Account;
 use nexo_entities::store::accounts::passwords::NewPassword;
 
 use super::credentials::{
-    caller_for, check_limit, email_field, form_status, hash_password, password_field, password_hint,
+    caller_for, check_limit, email_field, form_status, hash_password_of, password_field,
+    password_hint,
 };
 use super::limits::{Attempt, Caller};
 use super::link_pages::{link_expired, link_sent};
@@ -93,7 +94,8 @@ async fn send_link(
         subject: language.t(texts::MAIL_SUBJECT).to_owned(),
         text: language.t_with(texts::MAIL_TEXT, &[("link", &link)]),
     };
-    site.send_within_quota(email).await;
+    // Not within the mailbox's quota of e-mails, which strangers can use up: resets have a quota of their own.
+    site.mailer.send(email);
     Ok(())
 }
 
@@ -153,7 +155,8 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     let caller = Caller::link(token);
     check_limit(&site, Attempt::Password, &visitor, caller, &account.email)?;
     let password = fields.secret("password");
-    let hash = match hash_password(&site, &visitor, password, &account.email).await? {
+    let hashed = hash_password_of(&site, &visitor, caller, password, &account.email);
+    let hash = match hashed.await? {
         Ok(hash) => hash,
         Err(error) => return Ok(form(&visitor, &account, token, Some(&error))),
     };
@@ -179,7 +182,7 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     if account.totp_sealed.is_some() {
         notices::second_factor_changed(&site.mailer, &account, visitor.language, false);
     }
-    let account = Account { password_hash: Some(hash), ..account };
+    let account = Account { password_hash: Some(hash), totp_sealed: None, ..account };
     let mut response = redirect(&visitor, "/auth/sign-in");
     // The owner of the mailbox chose this password here, so strangers do not slow down the sign-in that follows.
     remember_browser(&site, &visitor, &account, &mut response);

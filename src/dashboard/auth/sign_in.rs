@@ -11,9 +11,10 @@ use nexo_entities::store::accounts::Account;
 use url::form_urlencoded;
 
 use super::credentials::{
-    caller_for, caller_of, check_limit, email_field, form_status, password_field,
+    caller_for, caller_of, check_limit, check_unproven_code, email_field, form_status,
+    password_field,
 };
-use super::limits::{Attempt, Caller};
+use super::limits::Attempt;
 use super::session::open_session;
 use super::totp;
 use super::totp::{SecondStepTicket, TotpSecret};
@@ -148,18 +149,16 @@ async fn step(
         let sealed = account.totp_sealed.as_ref()?;
         totp::open(&ticket.key, sealed, account.id)
     });
-    let id = ticket.account.to_string();
     let is_right = match (&account, secret) {
         (Some(account), Some(secret)) => {
             let caller = caller_of(&visitor, account);
+            let id = account.id.to_string();
             check_limit(&site, Attempt::Code, &visitor, caller, &id)?;
             check_code(&site, account, &secret, fields.trimmed("code")).await?
         }
         _ => {
-            // This ticket proves no password, so it must not use up the account's limit.
-            let caller = Caller::Stranger(visitor.address);
-            let unproven = format!("unproven {id}");
-            check_limit(&site, Attempt::Code, &visitor, caller, &unproven)?;
+            // This ticket proves no password, so it must not use up or push out the limits of accounts.
+            check_unproven_code(&site, &visitor)?;
             false
         }
     };

@@ -11,7 +11,8 @@ use nexo_entities::store::{Conflict, StoreError};
 
 use super::confirmation::{self, SignUpRequest};
 use super::credentials::{
-    check_limit, email_field, form_status, hash_password, password_field, password_hint,
+    check_limit, check_password, email_field, form_status, hash_password_of, password_field,
+    password_hint,
 };
 use super::limits::{Attempt, Caller};
 use super::session::enter;
@@ -67,13 +68,20 @@ async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
         let error = l.t(texts::EMAIL_WRONG);
         return Ok(form(&visitor, &site, typed, Some(error)));
     };
-    // Hashed for every address, so that the response time does not reveal which ones have an account.
     let password = fields.secret("password");
-    let password_hash = match hash_password(&site, &visitor, password, email.as_str()).await? {
+    // A password that breaks a rule does not use up the quota.
+    if let Err(error) = check_password(&site, &visitor, &password, email.as_str()) {
+        return Ok(form(&visitor, &site, typed, Some(&error)));
+    }
+    // Taken before the hash, so that a network without sign-ups left cannot fill the queue of hashes.
+    site.quotas.take_sign_up(visitor.address).await?;
+    // Hashed for every address, so that the response time does not reveal which ones have an account. A session does
+    // not make the caller a proven one: it is of another account.
+    let hashed = hash_password_of(&site, &visitor, caller, password, email.as_str());
+    let password_hash = match hashed.await? {
         Ok(hash) => hash,
         Err(error) => return Ok(form(&visitor, &site, typed, Some(&error))),
     };
-    site.quotas.take_sign_up(visitor.address).await?;
     let landing = visitor.referral.clone();
     let landing = landing.map(|code| (code, visitor.signed_in.as_ref().map(|(_, a)| a.id)));
     if site.mailer.is_configured() {

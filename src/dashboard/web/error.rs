@@ -188,10 +188,12 @@ fn sign_in_path(next: &str) -> String {
     format!("/auth/sign-in?next={next}")
 }
 
-/// `next` if it is a path of the dashboard, otherwise the dashboard itself.
+/// `next` if it is a path of the dashboard, otherwise the dashboard itself. Control characters are refused, because
+/// no header can contain them.
 pub fn safe_next(next: Option<&str>) -> &str {
+    let is_refused = |c: char| c == '\\' || c.is_control();
     let is_local = |path: &&str| {
-        path.starts_with("/dashboard") && !path.contains(['\\', '\r', '\n']) && !path.contains("//")
+        path.starts_with("/dashboard") && !path.contains(is_refused) && !path.contains("//")
     };
     next.filter(is_local).unwrap_or("/dashboard")
 }
@@ -250,6 +252,11 @@ mod tests {
             (Some("https://evil.example/dashboard"), "/dashboard"),
             (Some("/dashboard//evil.example"), "/dashboard"),
             (Some("/dashboard\\evil"), "/dashboard"),
+            (Some("/dashboard\0"), "/dashboard"),
+            (Some("/dashboard\r\nSet-Cookie: a=b"), "/dashboard"),
+            (Some("/dashboard\t/"), "/dashboard"),
+            (Some("/dashboard\u{7f}"), "/dashboard"),
+            (Some("/dashboard\u{85}"), "/dashboard"),
             (Some("/auth/sign-out"), "/dashboard"),
             (None, "/dashboard"),
         ] {

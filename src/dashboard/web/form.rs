@@ -23,6 +23,24 @@ use crate::api::body::BODY_TIMEOUT;
 pub const TOKEN_FIELD: &str = "form_token";
 /// The largest form in bytes: an allowlist of 50 entries and some room.
 const MAX_FORM_BYTES: usize = 64 * 1024;
+/// The resources that a suspended account may post to: forms that end access or protect the account, and none that
+/// send or create anything. All others are refused.
+const OPEN_TO_SUSPENDED: [&str; 14] = [
+    "/auth/new-password",
+    "/auth/reset",
+    "/auth/second-step",
+    "/auth/sign-in",
+    "/auth/sign-out",
+    "/auth/sign-out-everywhere",
+    "/dashboard/api-keys/{id}/revoke",
+    "/dashboard/settings/access",
+    "/dashboard/settings/email/cancel",
+    "/dashboard/settings/languages",
+    "/dashboard/settings/password",
+    "/dashboard/settings/second-factor",
+    "/dashboard/settings/second-factor/remove",
+    "/dashboard/settings/sessions/{id}/end",
+];
 
 /// The fields of a form. They may contain passwords, so they are wiped after use.
 pub struct Fields(Vec<(String, Zeroizing<String>)>);
@@ -87,7 +105,9 @@ impl<V: Viewer + FromRequest<Error = PageError> + 'static> FromRequest for Poste
             if !bool::from(token.as_bytes().ct_eq(expected.as_bytes())) {
                 return error(ErrorKind::ForeignForm);
             }
-            if viewer.visitor().is_suspended() && !is_open_to_suspended(request.path()) {
+            // The matched pattern decides: a path can be percent-encoded in many ways.
+            let pattern = request.match_pattern();
+            if viewer.visitor().is_suspended() && !is_open_to_suspended(pattern.as_deref()) {
                 return error(ErrorKind::Suspended);
             }
             Ok(Posted(viewer, fields))
@@ -95,13 +115,9 @@ impl<V: Viewer + FromRequest<Error = PageError> + 'static> FromRequest for Poste
     }
 }
 
-/// Whether a suspended account may post to this path: forms that end access or protect the account, and none that
-/// send or create anything.
-fn is_open_to_suspended(path: &str) -> bool {
-    let is_setting =
-        path.starts_with("/dashboard/settings/") && path != "/dashboard/settings/email";
-    let is_revocation = path.starts_with("/dashboard/api-keys/") && path.ends_with("/revoke");
-    path.starts_with("/auth/") || is_setting || is_revocation
+/// Whether a suspended account may post to the resource with this pattern.
+fn is_open_to_suspended(pattern: Option<&str>) -> bool {
+    pattern.is_some_and(|pattern| OPEN_TO_SUSPENDED.contains(&pattern))
 }
 
 async fn read(request: &HttpRequest, mut payload: Payload) -> Option<Zeroizing<Vec<u8>>> {
@@ -177,24 +193,29 @@ mod tests {
 
     #[test]
     fn a_suspended_account_may_only_protect_itself() {
-        for path in [
+        for pattern in [
             "/auth/sign-out",
             "/dashboard/settings/password",
             "/dashboard/settings/second-factor",
-            "/dashboard/api-keys/1/revoke",
+            "/dashboard/api-keys/{id}/revoke",
         ] {
-            assert!(is_open_to_suspended(path), "{path}");
+            assert!(is_open_to_suspended(Some(pattern)), "{pattern}");
         }
-        for path in [
+        for pattern in [
+            "/auth/confirm-email",
+            "/auth/sign-up",
+            "/dashboard/settings",
             "/dashboard/settings/email",
+            "/dashboard/settings/%65mail",
             "/dashboard/api-keys",
-            "/dashboard/api-keys/1/rotate",
-            "/dashboard/webhooks/1/test",
+            "/dashboard/api-keys/{id}/rotate",
+            "/dashboard/webhooks/{id}/test",
             "/dashboard/wallet/top-up",
-            "/dashboard/operators/accounts/1/credit",
+            "/dashboard/operators/accounts/{id}/credit",
         ] {
-            assert!(!is_open_to_suspended(path), "{path}");
+            assert!(!is_open_to_suspended(Some(pattern)), "{pattern}");
         }
+        assert!(!is_open_to_suspended(None));
     }
 
     #[test]

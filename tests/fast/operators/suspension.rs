@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{ROOT, id_of, operator, wait_for_status};
-use harness::visitor::{PASSWORD, Visitor};
+use harness::mailbox::Mailbox;
+use harness::visitor::{PASSWORD, Visitor, between};
 use harness::waiting::{BANK, top_up};
 use harness::{Backend, Customer, Gateway, Receiver, client, per_database, phone, until};
 use nexo_domain::webhook::HashedSecret;
@@ -83,14 +84,18 @@ async fn a_suspended_account_can_sign_in_and_read_and_nothing_else(backend: Back
     }
     let url = [("url", "http://127.0.0.1:9/h")];
     let key = [("name", "two"), ("kind", "live")];
-    let forms: [(&str, &[(&str, &str)]); 7] = [
+    let email = [("email", "x@example.com"), ("confirm", PASSWORD)];
+    let forms: [(&str, &[(&str, &str)]); 10] = [
         ("/dashboard/api-keys", &key),
         ("/dashboard/webhooks", &url),
         (&format!("{hook}/test"), &[]),
         (&format!("{hook}/resume"), &[]),
         ("/dashboard/wallet/top-up", &[("amount", "10.00")]),
         ("/dashboard/wallet/low-balance", &[("threshold", "1.00")]),
-        ("/dashboard/settings/email", &[("email", "x@example.com"), ("confirm", PASSWORD)]),
+        ("/dashboard/settings/email", &email),
+        ("/dashboard/settings/%65mail", &email),
+        ("/dashboard/%73ettings/em%61il", &email),
+        ("/auth/confirm-email", &[("token", "x")]),
     ];
     for (path, fields) in forms {
         let seen = again.submit("/dashboard/settings", path, fields).await;
@@ -108,6 +113,36 @@ async fn a_suspended_account_can_sign_in_and_read_and_nothing_else(backend: Back
     let revoke = format!("{keys}/{id}/revoke");
     assert_eq!(again.submit(&revoke, &revoke, &[]).await.status, 303);
     assert_eq!(again.submit(settings, "/auth/sign-out", &[]).await.status, 303);
+}
+
+#[per_database]
+async fn a_link_does_not_change_the_address_of_a_suspended_account(backend: Backend) {
+    let mailbox = Mailbox::start();
+    let gateway = Gateway::start(backend, &[("NEXO_MAIL__SMTP_URL", &mailbox.url())]);
+    gateway.nexo(&["account", "create", "--email", LAN, "--password", PASSWORD]);
+    let mut lan = Visitor::of(&gateway);
+    assert_eq!(lan.sign_in(LAN, PASSWORD).await.status, 303);
+    let new = "new@example.com";
+    let fields = [("email", new), ("confirm", PASSWORD)];
+    let seen = lan.submit("/dashboard/settings", "/dashboard/settings/email", &fields).await;
+    assert_eq!(seen.location(), "/dashboard/settings?sent=1", "{}", seen.text);
+    let email = mailbox.wait_for(new, 1).await;
+    let link = "/auth/confirm-email?token=";
+    let token = between(&email.text, link, "\n").unwrap().trim().to_owned();
+    let page = format!("{link}{token}");
+    suspend(&gateway, LAN);
+    let mut stranger = Visitor::of(&gateway);
+    for visitor in [&mut lan, &mut stranger] {
+        let seen = visitor.submit(&page, "/auth/confirm-email", &[("token", &token)]).await;
+        assert_eq!(seen.status, 403, "{}", seen.text);
+        seen.must_contain("This account is suspended");
+    }
+    id_of(&gateway, LAN);
+    // The link works after the suspension.
+    gateway.nexo(&["account", "resume", "--account", LAN]);
+    let seen = stranger.submit(&page, "/auth/confirm-email", &[("token", &token)]).await;
+    assert_eq!((seen.status, seen.location()), (303, "/auth/sign-in"), "{}", seen.text);
+    id_of(&gateway, new);
 }
 
 #[per_database]

@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::passwords::{end_other_sessions, forget_links};
 use super::sessions::TokenHash;
-use super::{Account, lock_open_account};
+use super::{Account, lock_open_account, refuse_if_suspended};
 use crate::store::views::Accounts;
 use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::account;
@@ -110,7 +110,7 @@ impl Accounts<'_> {
     /// expired, or the account is closed.
     ///
     /// # Errors
-    /// [`Conflict::EmailTaken`]; the link is not consumed then.
+    /// [`Conflict::EmailTaken`], [`Conflict::AccountSuspended`]; the link is not consumed then.
     pub async fn finish_email_change(
         self,
         token_hash: &TokenHash,
@@ -129,10 +129,13 @@ impl Accounts<'_> {
         };
         let id = AccountId(change.account_id);
         let before = write_email(&transaction, id, &change.email, kept_session).await?;
-        match before.is_some() {
-            true => self.store.commit(transaction).await?,
-            false => transaction.rollback().await?,
+        if before.is_none() {
+            transaction.rollback().await?;
+            return Ok(None);
         }
+        // The update locks the account's row, so no suspension can come between this check and the commit.
+        refuse_if_suspended(&transaction, id).await?;
+        self.store.commit(transaction).await?;
         Ok(before)
     }
 

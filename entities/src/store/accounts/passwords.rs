@@ -130,25 +130,27 @@ impl Accounts<'_> {
         Ok(true)
     }
 
-    /// Sets or removes the second factor.
+    /// Sets or removes the second factor, and ends the account's sessions except `kept_session`.
     pub async fn set_totp(
         self,
         account: AccountId,
         factor: Option<NewTotp>,
+        kept_session: Option<SessionId>,
     ) -> Result<(), StoreError> {
         let (sealed, recovery) = match factor {
             Some(factor) => (Some(factor.sealed), Some(factor.recovery_hash.to_vec())),
             None => (None, None),
         };
-        let written = Entity::update_many()
+        let transaction = self.store.begin().await?;
+        Entity::update_many()
             .col_expr(Column::TotpSealed, Expr::value(Value::Bytes(sealed)))
             .col_expr(Column::RecoveryHash, Expr::value(Value::Bytes(recovery)))
             .col_expr(Column::TotpLastStep, Expr::value(Value::BigInt(None)))
             .filter(Column::Id.eq(account.0))
-            .exec(self.store.write_connection()?)
-            .await;
-        self.store.check_write(written)?;
-        Ok(())
+            .exec(&transaction)
+            .await?;
+        end_other_sessions(&transaction, account, kept_session).await?;
+        self.store.commit(transaction).await
     }
 
     /// Consumes the code of this time step. Returns false if it or a later one was used before.

@@ -22,6 +22,7 @@ on_both!(
     a_session_is_found_by_its_token_until_it_ends,
     a_new_password_ends_other_sessions_and_a_reset_link_works_once,
     a_second_factor_code_is_accepted_once,
+    a_change_of_the_second_factor_ends_other_sessions,
     an_email_has_one_account_even_after_a_change,
     a_confirmed_address_ends_links_and_other_sessions,
     a_change_of_address_is_replaced_cancelled_and_expires,
@@ -153,7 +154,7 @@ async fn a_second_factor_code_is_accepted_once(database: Arc<Database>) {
     let store = database.migrated().await;
     let id = account(&store, "lan@example.com").await;
     let factor = NewTotp { sealed: vec![1, 2, 3], recovery_hash: [5; 32] };
-    store.accounts().set_totp(id, Some(factor)).await.unwrap();
+    store.accounts().set_totp(id, Some(factor), None).await.unwrap();
     for (step, taken) in [(10, true), (10, false), (9, false), (11, true)] {
         assert_eq!(store.accounts().use_totp_step(id, step).await.unwrap(), taken, "{step}");
     }
@@ -162,6 +163,26 @@ async fn a_second_factor_code_is_accepted_once(database: Arc<Database>) {
     assert!(!store.accounts().use_recovery_code(id, [5; 32]).await.unwrap());
     let kept = store.accounts().get(id).await.unwrap().unwrap();
     assert_eq!(kept.totp_sealed, None);
+}
+
+async fn a_change_of_the_second_factor_ends_other_sessions(database: Arc<Database>) {
+    let store = database.migrated().await;
+    let accounts = store.accounts();
+    let id = account(&store, "lan@example.com").await;
+    let eve = account(&store, "eve@example.com").await;
+    let here = open(&store, id, 1, NOW).await;
+    open(&store, eve, 3, NOW).await;
+    let factor = NewTotp { sealed: vec![1, 2, 3], recovery_hash: [5; 32] };
+    for factor in [Some(factor), None] {
+        open(&store, id, 2, NOW).await;
+        let is_on = factor.is_some();
+        accounts.set_totp(id, factor, Some(here)).await.unwrap();
+        let sessions = accounts.sessions(id, NOW).await.unwrap();
+        assert_eq!(sessions.iter().map(|s| s.id).collect::<Vec<_>>(), [here]);
+        let kept = accounts.get(id).await.unwrap().unwrap();
+        assert_eq!(kept.totp_sealed.is_some(), is_on);
+    }
+    assert!(accounts.session(&[3; 32], NOW).await.unwrap().is_some());
 }
 
 async fn an_email_has_one_account_even_after_a_change(database: Arc<Database>) {

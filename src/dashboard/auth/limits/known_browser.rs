@@ -1,8 +1,8 @@
 //! Recognises browsers that signed in to an account before, by a signed cookie.
 //!
 //! The signature's key is the account's stored password hash, which clients never see and which is the same on every
-//! node. So the cookie ends with the password, and also with the e-mail address, which is signed too. It proves an
-//! earlier sign-in and nothing else: it only selects a limit on attempts.
+//! node. So the cookie ends with the password. It also ends with the e-mail address and with the second factor, which
+//! are signed too. It proves an earlier sign-in and nothing else: it only selects a limit on attempts.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -57,8 +57,14 @@ fn key(account: &Account) -> Option<hmac::Key> {
     Some(hmac::Key::new(hmac::HMAC_SHA256, &secret))
 }
 
+/// The signed text. A cookie from before the second factor was turned on or off must not count for codes, so the
+/// sealed secret is part of it. An address contains no NUL, so the parts cannot be confused.
 fn message(signed: &[u8], account: &Account) -> Vec<u8> {
-    [signed, account.email.as_bytes()].concat()
+    let email = account.email.as_bytes();
+    match &account.totp_sealed {
+        Some(sealed) => [signed, email, &b"\0"[..], sealed.as_slice()].concat(),
+        None => [signed, email].concat(),
+    }
 }
 
 fn entries(cookie: &str) -> impl Iterator<Item = Entry> {
@@ -163,6 +169,22 @@ mod tests {
             ..lan
         };
         assert_eq!(recognise(&cookie, &changed, NOW), None);
+    }
+
+    #[test]
+    fn a_second_factor_that_is_turned_on_or_off_forgets_all_browsers() {
+        let without = account("lan@example.com");
+        let with = |sealed: [u8; 3]| {
+            let totp_sealed = Some(sealed.to_vec());
+            Account { totp_sealed, ..without.clone() }
+        };
+        let states = [without.clone(), with([1, 2, 3]), with([4, 5, 6])];
+        for (n, signed) in states.iter().enumerate() {
+            let cookie = remember("", signed, NOW).unwrap();
+            for (m, now) in states.iter().enumerate() {
+                assert_eq!(recognise(&cookie, now, NOW).is_some(), n == m, "{n} {m}");
+            }
+        }
     }
 
     #[test]

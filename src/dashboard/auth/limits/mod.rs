@@ -4,8 +4,12 @@
 //! own network first, and a guess that comes from many networks slows down strangers only: a session, a browser that
 //! signed in to the account before ([`known_browser`]) and the holder of an e-mailed link have limits of their own.
 //!
-//! A network is an IPv4 address or the /64 of an IPv6 address. Wider networks would let a neighbour lock out an
-//! account's owner; an attacker with many networks meets the limit of the account.
+//! A network is an IPv4 address or the /56 of an IPv6 address, as in the quotas. Providers assign a /56 to one
+//! customer, who could use each of its 256 /64 networks as a new address otherwise. An attacker with many networks
+//! meets the limit of the account.
+//!
+//! A code whose second-step ticket proves no password counts by network only, in a store of its own. The ids in such
+//! tickets are forged, and must not push real counts out of a store.
 //!
 //! The limits are those of one process: several nodes allow as many times more.
 
@@ -110,6 +114,8 @@ struct Limits {
 pub struct Throttle {
     password: Limits,
     code: Limits,
+    /// Of codes without a proven password, by network.
+    unproven_code: Limiter,
     sign_up: Limits,
     send_email: Limits,
 }
@@ -137,6 +143,7 @@ impl Throttle {
                 // A million codes, three of which are valid: 1,440 guesses a day succeed once in eight months.
                 account: Limiter::new(30, 60, FEW),
             },
+            unproven_code: Limiter::new(60, 2, FEW),
             sign_up: Limits {
                 proven: Limiter::new(10, 60, FEW),
                 pair: Limiter::new(10, 60, FEW),
@@ -145,7 +152,8 @@ impl Throttle {
             },
             send_email: Limits {
                 proven: Limiter::new(3, 600, FEW),
-                pair: Limiter::new(3, 600, FEW),
+                // Slower than the account's limit: a few networks never use that up for good.
+                pair: Limiter::new(3, 1_800, FEW),
                 network: Limiter::new(20, 60, FEW),
                 // Keeps strangers from flooding a mailbox.
                 account: Limiter::new(10, 600, FEW),
@@ -180,8 +188,15 @@ impl Throttle {
         limits.account.check(key("account", account.as_bytes()))
     }
 
+    /// Counts an attempt of a code with a second-step ticket that proves no password. `Err` contains the seconds until
+    /// the next attempt is allowed.
+    pub fn check_unproven_code(&self, address: IpAddr) -> Result<(), u64> {
+        self.unproven_code.check(key("network", &network(address)))
+    }
+
     /// Removes keys without recent attempts.
     pub fn remove_idle(&self) {
+        self.unproven_code.0.retain_recent();
         for limits in [&self.password, &self.code, &self.sign_up, &self.send_email] {
             for limiter in [&limits.proven, &limits.pair, &limits.network, &limits.account] {
                 limiter.0.retain_recent();
@@ -202,11 +217,12 @@ fn key(kind: &str, bytes: &[u8]) -> Key {
     Key::from_be_bytes(half)
 }
 
-/// The unit that is limited: an IPv4 address, or the /64 network of an IPv6 address, which has one owner.
+/// The unit that is limited: an IPv4 address, or the /56 network of an IPv6 address, which has one owner.
 fn network(address: IpAddr) -> [u8; 16] {
+    const KEPT: u128 = !(u128::MAX >> 56);
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).octets(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & KEPT).octets(),
     }
 }
 
@@ -291,14 +307,73 @@ mod tests {
     fn a_network_is_limited_over_all_accounts() {
         let throttle = Throttle::new();
         for n in 0..60 {
-            let from = stranger(&format!("2001:db8::{n:x}"));
+            // Each address has another /64 of one /56.
+            let from = stranger(&format!("2001:db8:0:{n:x}::1"));
             let account = format!("{n}@b");
             assert_eq!(throttle.check(Attempt::Password, from, &account), Ok(()));
         }
-        let same = stranger("2001:db8::ffff");
+        let same = stranger("2001:db8:0:ff::1");
         assert!(throttle.check(Attempt::Password, same, "x@b").is_err());
-        let other = stranger("2001:db8:0:1::1");
+        let other = stranger("2001:db8:0:100::1");
         assert_eq!(throttle.check(Attempt::Password, other, "y@b"), Ok(()));
+    }
+
+    #[test]
+    fn a_stranger_is_limited_over_the_networks_of_one_customer() {
+        let throttle = Throttle::new();
+        let allowed = (0..256)
+            .filter(|n| {
+                let from = stranger(&format!("2001:db8:0:12{n:02x}::1"));
+                throttle.check(Attempt::Password, from, "a@b").is_ok()
+            })
+            .count();
+        assert_eq!(allowed, 10);
+        let other = stranger("2001:db8:0:1300::1");
+        assert_eq!(throttle.check(Attempt::Password, other, "a@b"), Ok(()));
+    }
+
+    #[test]
+    fn codes_without_a_proven_password_are_limited_by_network() {
+        let throttle = Throttle::new();
+        let check = |text: &str| throttle.check_unproven_code(text.parse().unwrap());
+        for n in 0..60 {
+            assert_eq!(check(&format!("2001:db8:0:{n:x}::1")), Ok(()));
+        }
+        let wait = check("2001:db8:0:ff::1");
+        assert!(wait.is_err_and(|seconds| (1..=2).contains(&seconds)), "{wait:?}");
+        assert_eq!(check("2001:db8:0:100::1"), Ok(()));
+    }
+
+    #[test]
+    fn codes_without_a_proven_password_do_not_push_out_real_counts() {
+        let throttle = Throttle::new();
+        let thief = stranger("203.0.113.1");
+        assert_eq!(attempts(&throttle, Attempt::Code, thief, "id"), 10);
+        for n in 0..20_000_u32 {
+            let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
+            assert_eq!(throttle.check_unproven_code(address), Ok(()), "{n}");
+        }
+        assert_eq!(throttle.unproven_code.0.len(), 8_192);
+        assert!(throttle.check(Attempt::Code, thief, "id").is_err());
+        let limits = throttle.limits(Attempt::Code);
+        for limiter in [&limits.pair, &limits.network, &limits.account] {
+            assert_eq!(limiter.0.len(), 1);
+        }
+    }
+
+    #[test]
+    fn emails_of_one_network_to_an_account_refill_slower_than_those_of_all() {
+        let throttle = Throttle::new();
+        let attacker = stranger("203.0.113.1");
+        assert_eq!(attempts(&throttle, Attempt::SendEmail, attacker, "a@b"), 3);
+        let pair = throttle.check(Attempt::SendEmail, attacker, "a@b");
+        assert!(pair.is_err_and(|seconds| (1_700..=1_800).contains(&seconds)), "{pair:?}");
+        let allowed = (0..50)
+            .filter(|n| throttle.check(Attempt::SendEmail, address(*n), "a@b").is_ok())
+            .count();
+        assert_eq!(allowed, 7);
+        let account = throttle.check(Attempt::SendEmail, address(50), "a@b");
+        assert!(account.is_err_and(|seconds| (1..=600).contains(&seconds)), "{account:?}");
     }
 
     #[test]

@@ -4,10 +4,13 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use maud::html;
 use nexo_actors::clock::unix_ms;
+use nexo_entities::store::accounts::Account;
 use nexo_entities::store::accounts::passwords::NewTotp;
 
 use super::TotpSecret;
-use crate::dashboard::auth::credentials::{form_status, is_password, password_field};
+use crate::dashboard::auth::credentials::{check_limit, form_status, is_password, password_field};
+use crate::dashboard::auth::limits::{Attempt, Caller};
+use crate::dashboard::auth::session::remember_browser;
 use crate::dashboard::auth::totp;
 use crate::dashboard::components::*;
 use crate::dashboard::mail::notices;
@@ -81,12 +84,12 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
         return setup_form(&member, &site, &secret, Some(texts::FACTOR_WRONG));
     };
     let sealed = secret.seal(&site.hasher, fields.secret("password"), member.id()).await?;
+    let sealed = sealed.ok_or_else(|| PageError::internal(l))?;
     let recovery = totp::new_recovery_code();
-    let factor = NewTotp {
-        sealed: sealed.ok_or_else(|| PageError::internal(l))?,
-        recovery_hash: totp::recovery_hash(&recovery),
-    };
-    site.store.accounts().set_totp(member.id(), Some(factor)).await?;
+    let factor = NewTotp { sealed: sealed.clone(), recovery_hash: totp::recovery_hash(&recovery) };
+    // Other sessions were opened without a code, so they end.
+    let kept_session = Some(member.session.id);
+    site.store.accounts().set_totp(member.id(), Some(factor), kept_session).await?;
     // The code of this form cannot be used again for sign-in.
     site.store.accounts().use_totp_step(member.id(), step).await?;
     notices::second_factor_changed(&site.mailer, &member.account, l, true);
@@ -96,7 +99,10 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
         p { a.button href="/dashboard/settings" { (l.t(texts::TO_SETTINGS)) } }
     };
     let page = Page::new(NavItem::Settings, l.t(texts::FACTOR), body);
-    Ok(page.with_status(StatusCode::CREATED).respond(&member))
+    let mut response = page.with_status(StatusCode::CREATED).respond(&member);
+    let account = Account { totp_sealed: Some(sealed), ..member.account.clone() };
+    remember_browser(&site, &member.visitor, &account, &mut response);
+    Ok(response)
 }
 
 fn removal_form(member: &Member, site: &SiteState, error: Option<Text>) -> HttpResponse {
@@ -112,6 +118,7 @@ fn removal_form(member: &Member, site: &SiteState, error: Option<Text>) -> HttpR
                 form method="post" action={ (PATH) "/remove" } {
                     (form_token(member))
                     (password_field(member, "password", texts::CURRENT_PASSWORD))
+                    (Field::new("code", l.t(accounts::CODE)).hint(l.t(accounts::STEP_HINT)).autocomplete("one-time-code"))
                     button.danger type="submit" { (l.t(texts::DO_FACTOR_OFF)) }
                 }
             }
@@ -125,10 +132,45 @@ async fn turn_off(Posted(member, fields): Posted<Member>, site: Site) -> PageRes
     if is_required(&member, &site) {
         return Ok(removal_form(&member, &site, Some(texts::FACTOR_REQUIRED)));
     }
+    let Some(sealed) = &member.account.totp_sealed else {
+        return Ok(redirect(&member, "/dashboard/settings"));
+    };
     if !is_password(&site, &member, &fields, "password").await? {
         return Ok(removal_form(&member, &site, Some(texts::PASSWORD_WRONG)));
     }
-    site.store.accounts().set_totp(member.id(), None).await?;
+    if !is_code(&site, &member, &fields, sealed).await? {
+        return Ok(removal_form(&member, &site, Some(accounts::CODE_WRONG)));
+    }
+    site.store.accounts().set_totp(member.id(), None, Some(member.session.id)).await?;
     notices::second_factor_changed(&site.mailer, &member.account, member.language(), false);
-    Ok(redirect(&member, "/dashboard/settings?saved=1"))
+    let mut response = redirect(&member, "/dashboard/settings?saved=1");
+    let account = Account { totp_sealed: None, ..member.account.clone() };
+    remember_browser(&site, &member.visitor, &account, &mut response);
+    Ok(response)
+}
+
+/// Consumes the form's code: a code of the app that was not used before, or the recovery code. Returns false if it is
+/// wrong. The form's password must be verified before.
+///
+/// # Errors
+/// If there were too many attempts, or the database fails.
+async fn is_code(
+    site: &SiteState,
+    member: &Member,
+    fields: &Fields,
+    sealed: &[u8],
+) -> Result<bool, PageError> {
+    let id = member.id();
+    let caller = Caller::session(member.session.id);
+    check_limit(site, Attempt::Code, member, caller, &id.to_string())?;
+    let key = totp::derive_key(&site.hasher, fields.secret("password"), sealed).await?;
+    let secret = key.and_then(|key| totp::open(&key, sealed, id));
+    let secret = secret.ok_or_else(|| PageError::internal(member.language()))?;
+    let code = fields.trimmed("code");
+    let accounts = site.store.accounts();
+    let is_right = match secret.step_of(code, unix_ms()) {
+        Some(step) => accounts.use_totp_step(id, step).await?,
+        None => accounts.use_recovery_code(id, totp::recovery_hash(code)).await?,
+    };
+    Ok(is_right)
 }
