@@ -62,6 +62,8 @@ pub enum ApiError {
         id: DeliveryId,
     },
     Overloaded,
+    /// The database did not confirm the debit in time. If it was written, it is refunded.
+    InDoubt,
     /// The account has too much in progress; nothing was read.
     TooManyRequests(TooManyReads),
     /// The request's idempotency key was used with another body.
@@ -104,7 +106,7 @@ impl ApiError {
             | ApiError::TooManyRequests(_)
             | ApiError::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
             ApiError::NoCarrier | ApiError::NoRoute { .. } => StatusCode::BAD_GATEWAY,
-            ApiError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Overloaded | ApiError::InDoubt => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::IdempotencyConflict => StatusCode::CONFLICT,
             ApiError::NotFound => StatusCode::NOT_FOUND,
             ApiError::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -133,7 +135,7 @@ impl ApiError {
             ApiError::Throttled { .. } | ApiError::NoCarrier | ApiError::NoRoute { .. } => {
                 "no_route"
             }
-            ApiError::Overloaded => "overloaded",
+            ApiError::Overloaded | ApiError::InDoubt => "overloaded",
             ApiError::TooManyRequests(_) => "too_many_requests",
             ApiError::IdempotencyConflict => "idempotency_conflict",
             ApiError::NotFound => "not_found",
@@ -200,6 +202,9 @@ impl ApiError {
             ApiError::NoRoute { .. } => {
                 "The carrier did not accept the call; the OTP was refunded, try again later.".into()
             }
+            ApiError::InDoubt => {
+                "The database did not confirm in time; the phone is not called, and a debit is refunded within seconds.".into()
+            }
             ApiError::Overloaded => {
                 "The gateway is at its limit; nothing was charged, try again in a moment.".into()
             }
@@ -233,7 +238,7 @@ impl ApiError {
             | ApiError::Throttled { retry_after_seconds, .. } => Some(*retry_after_seconds),
             ApiError::TooManyRequests(refused) => Some(refused.retry_after_seconds()),
             ApiError::QuotaExceeded(exceeded) => Some(exceeded.retry_after_seconds),
-            ApiError::Overloaded => Some(OVERLOADED_RETRY_SECONDS),
+            ApiError::Overloaded | ApiError::InDoubt => Some(OVERLOADED_RETRY_SECONDS),
             _ => None,
         }
     }
@@ -413,6 +418,7 @@ mod tests {
             (ApiError::NotAcceptable, 406, ""),
             (ApiError::TooManyRequests(TooManyReads::Exports), 429, r#""retry_after_seconds":5"#),
             (ApiError::Overloaded, 503, ""),
+            (ApiError::InDoubt, 503, "refunded"),
             (ApiError::IdempotencyConflict, 409, ""),
         ] {
             let body = error.body();

@@ -220,10 +220,10 @@ async fn limit_queries(connection: &mut SqliteConnection) -> Result<(), SqlxErro
 
 /// SQLite derives the name of its journal from the file's name: two names would have two journals.
 fn refuse_hard_links(file: &Path) -> Result<(), StoreError> {
-    let links = std::fs::metadata(file).map_or(1, |file| file.nlink());
-    match links {
+    let found = std::fs::metadata(file).ok().filter(|found| found.is_file());
+    match found.map_or(1, |found| found.nlink()) {
         0 | 1 => Ok(()),
-        _ => Err(StoreError::HardLinked { path: file.to_owned(), links }),
+        links => Err(StoreError::HardLinked { path: file.to_owned(), links }),
     }
 }
 

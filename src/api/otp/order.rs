@@ -109,9 +109,8 @@ impl OrderFacts {
             }
             Dispatched::NoGateway => Err(ApiError::NoCarrier),
             Dispatched::NoRoute => Err(ApiError::NoRoute { id: self.id }),
-            Dispatched::Overloaded | Dispatched::InDoubt | Dispatched::KeyTaken => {
-                Err(ApiError::Overloaded)
-            }
+            Dispatched::Overloaded | Dispatched::KeyTaken => Err(ApiError::Overloaded),
+            Dispatched::InDoubt => Err(ApiError::InDoubt),
             Dispatched::AccountClosed => Err(refused_account(self.account_id, state).await),
             Dispatched::Lost => Err(state.internal("the saga of an OTP was lost")),
         }

@@ -23,6 +23,7 @@ use crate::api::state::ApiState;
     summary = "Call a phone and read it a code",
     params((
         "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        pattern = "^[!-~]([ -~]{0,253}[!-~])?$",
         description = "Your key for this OTP; 1 to 255 printable ASCII characters, kept for 24 h per API key. A repeated request gets the first answer again and rings no phone; while the first is in flight, it waits for it. A 402, 429 or 5xx frees the key."
     )),
     request_body(content = SendOtp, description = "At most 16 KiB."),

@@ -31,7 +31,15 @@ impl Customer {
 
     /// A customer with this e-mail address.
     pub async fn named(store: &Store, email: &str) -> anyhow::Result<Customer> {
-        let account_id = rich_account(store, email).await?;
+        Customer::with_key(store, rich_account(store, email).await?).await
+    }
+
+    /// A customer with an empty wallet.
+    pub async fn penniless(store: &Store, email: &str) -> anyhow::Result<Customer> {
+        Customer::with_key(store, account(store, email).await?).await
+    }
+
+    async fn with_key(store: &Store, account_id: AccountId) -> anyhow::Result<Customer> {
         let random: Vec<u8> =
             std::iter::repeat_with(Uuid::new_v4).take(8).flat_map(Uuid::into_bytes).collect();
         let key = ApiKey::from_random(KeyMode::Live, &random)?;
@@ -53,17 +61,7 @@ impl Customer {
 
 /// Creates an account with this address and more money than a run can spend.
 pub async fn rich_account(store: &Store, email: &str) -> anyhow::Result<AccountId> {
-    let account_id = store
-        .accounts()
-        .create(NewAccount {
-            email,
-            password_hash: None,
-            operator: false,
-            language: None,
-            page_language: None,
-            created_at_ms: unix_ms(),
-        })
-        .await?;
+    let account_id = account(store, email).await?;
     store
         .ledger()
         .credit_wallet(Credit {
@@ -75,6 +73,18 @@ pub async fn rich_account(store: &Store, email: &str) -> anyhow::Result<AccountI
         })
         .await?;
     Ok(account_id)
+}
+
+async fn account(store: &Store, email: &str) -> anyhow::Result<AccountId> {
+    let new = NewAccount {
+        email,
+        password_hash: None,
+        operator: false,
+        language: None,
+        page_language: None,
+        created_at_ms: unix_ms(),
+    };
+    Ok(store.accounts().create(new).await?)
 }
 
 /// Ten million phones, in an order that looks random to the database.

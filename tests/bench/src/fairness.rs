@@ -1,4 +1,4 @@
-//! One account downloads its deliveries as often as it can while another one sends OTPs at a steady rate. Measures what
+//! One account does as much as it can of what costs nothing while another one sends OTPs at a steady rate. Measures what
 //! the other account's POSTs take, alternately with and without the attacker.
 
 use std::io::Write;
@@ -21,8 +21,22 @@ use crate::process::Running;
 /// The pause before each measurement, in which the previous one's calls end.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// What the attacker does.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Downloads and lists its deliveries
+    Reads,
+    /// Sends OTPs without money
+    EmptyWallet,
+    /// Opens connections and sends half of a request
+    IdleConnections,
+}
+
 #[derive(clap::Args)]
 pub struct Args {
+    /// What the attacker does
+    #[arg(long, value_enum, default_value = "reads")]
+    attack: Kind,
     /// Deliveries of the account that downloads
     #[arg(long, default_value_t = 100_000)]
     deliveries: usize,
@@ -32,7 +46,7 @@ pub struct Args {
     /// Requests for lists that it has in progress
     #[arg(long, default_value_t = 50)]
     lists: usize,
-    /// Connections whose client requests a download and reads nothing
+    /// Connections whose client requests a download and reads nothing, or sends half of a request
     #[arg(long, default_value_t = 100)]
     unread: usize,
     /// POSTs of the other account per second
@@ -73,7 +87,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let api = post.trim_end_matches("/send-otp").to_owned();
     let store = Store::connect(&url, 1).await?;
     let attacker = Customer::named(&store, "attacker@example.com").await?;
-    let attacker_key = attacker.key.reveal().to_owned();
+    let penniless = Customer::penniless(&store, "penniless@example.com").await?;
+    let attacker_key = match args.attack {
+        Kind::EmptyWallet => penniless.key.reveal().to_owned(),
+        Kind::Reads | Kind::IdleConnections => attacker.key.reveal().to_owned(),
+    };
     let mut filling = Filling::start(store, attacker, args.deliveries).await?;
     filling.to(args.deliveries).await?;
 
@@ -113,7 +131,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     );
     println!("  p99, ratio                               {ratio:>7.2}");
     println!(
-        "  the attacker's requests                  {} served, {} refused with 429",
+        "  the attacker's requests                  {} served, {} refused with 429 or 503",
         attack.served.load(Ordering::Relaxed),
         attack.refused.load(Ordering::Relaxed)
     );
@@ -146,6 +164,45 @@ impl Attack {
 
     fn begin(&mut self, args: &Args) -> anyhow::Result<()> {
         self.is_over = Arc::default();
+        match args.attack {
+            Kind::Reads => self.begin_reads(args),
+            Kind::EmptyWallet => self.begin_posts(args.downloads),
+            Kind::IdleConnections => {
+                for _ in 0..args.downloads + args.unread {
+                    let mut stream = TcpStream::connect(self.host())?;
+                    write!(stream, "POST /api/v1/send-otp HTTP/1.1\r\nHost: nexo\r\n")?;
+                    self.unread.push(stream);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn begin_posts(&mut self, clients: usize) -> anyhow::Result<()> {
+        let client = client()?;
+        for n in 0..clients {
+            let request = client
+                .post(format!("{}/send-otp", self.api))
+                .bearer_auth(&self.key)
+                .body(format!(r#"{{"phone":"+8497{:07}","code":"482917"}}"#, n * 7));
+            let is_over = Arc::clone(&self.is_over);
+            let (served, refused) = (Arc::clone(&self.served), Arc::clone(&self.refused));
+            self.requests.spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    let request = request.try_clone().context("its body is a text")?;
+                    match request.send().await?.status().as_u16() {
+                        402 => served.fetch_add(1, Ordering::Relaxed),
+                        429 | 503 => refused.fetch_add(1, Ordering::Relaxed),
+                        status => anyhow::bail!("status {status}"),
+                    };
+                }
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+
+    fn begin_reads(&mut self, args: &Args) -> anyhow::Result<()> {
         let client = client()?;
         for n in 0..args.downloads + args.lists {
             let (path, accept) = match n < args.downloads {
@@ -187,8 +244,7 @@ impl Attack {
     }
 
     fn unread_download(&self) -> anyhow::Result<TcpStream> {
-        let host = self.api.trim_start_matches("http://");
-        let host = host.split('/').next().unwrap_or_default();
+        let host = self.host();
         let mut stream = TcpStream::connect(host)?;
         write!(
             stream,
@@ -196,6 +252,12 @@ impl Attack {
             self.key
         )?;
         Ok(stream)
+    }
+
+    /// The host and port of the API.
+    fn host(&self) -> &str {
+        let host = self.api.trim_start_matches("http://");
+        host.split('/').next().unwrap_or_default()
     }
 
     async fn end(&mut self) {

@@ -16,7 +16,10 @@ const FLOOD: usize = 500;
 const SLOW_FLOOD: usize = 80;
 
 fn warnings(gateway: &Gateway) -> Vec<String> {
-    let is_warning = |line: &&str| line.contains("WARN") || line.contains("ERROR");
+    let is_warning = |line: &&str| {
+        let is_of_the_start = line.contains("no carrier has a gateway");
+        (line.contains("WARN") || line.contains("ERROR")) && !is_of_the_start
+    };
     let log = gateway.log();
     log.lines().filter(is_warning).map(str::to_owned).collect()
 }

@@ -56,7 +56,8 @@ impl Deliveries<'_> {
              WHERE created_at_ms <= ? ORDER BY created_at_ms LIMIT ?)",
             [Value::from(now_ms - RETENTION_MS), i64::from(most).into()],
         );
-        Ok(self.store.writer.execute_raw(statement).await?.rows_affected())
+        let deleted = self.store.write_connection()?.execute_raw(statement).await;
+        Ok(self.store.check_write(deleted)?.rows_affected())
     }
 }
 
