@@ -1,5 +1,6 @@
 //! Opens the database. Each way in which that fails has its own error.
 
+use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -47,6 +48,8 @@ pub const DEFAULT_LIST_CONNECTIONS: u32 = 4;
 /// How long a query of a list or page may run. A client that gave up earlier does not stop its query, so
 /// this bounds how long an abandoned query occupies its connection.
 const LIST_QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// The niceness of the threads that run queries of lists and pages.
+const LIST_NICENESS: i32 = 10;
 /// How many instructions SQLite executes between two checks of the time limit. About 0.1 ms.
 const STEPS_PER_CHECK: i32 = 4_096;
 /// Enough for every size of every bulk statement.
@@ -214,8 +217,23 @@ fn sqlite_reader(file: SqliteConnectOptions) -> SqliteConnectOptions {
 async fn limit_queries(connection: &mut SqliteConnection) -> Result<(), SqlxError> {
     let deadline = Instant::now() + LIST_QUERY_TIMEOUT;
     let mut handle = connection.lock_handle().await?;
-    handle.set_progress_handler(STEPS_PER_CHECK, move || Instant::now() < deadline);
+    handle.set_progress_handler(STEPS_PER_CHECK, move || {
+        lower_thread_priority();
+        Instant::now() < deadline
+    });
     Ok(())
+}
+
+/// Lowers the priority of the calling thread, once. Each SQLite connection has a thread of its own: lists and exports
+/// then take only what OTPs leave of the processor.
+fn lower_thread_priority() {
+    thread_local! {
+        static IS_LOW: Cell<bool> = const { Cell::new(false) };
+    }
+    if !IS_LOW.replace(true) {
+        // Linux applies this to the calling thread only. A failure costs nothing but speed.
+        let _ = rustix::process::setpriority_process(None, LIST_NICENESS);
+    }
 }
 
 /// SQLite derives the name of its journal from the file's name: two names would have two journals.
