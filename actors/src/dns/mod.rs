@@ -9,12 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
-};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::{ResolverBuilder, TokioResolver};
+use nexo_voice::net::locate::resolver_with_servers;
 use nexo_voice::net::shortage::Shortage;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -89,9 +87,9 @@ fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
                 %error,
                 "the DNS configuration of this system cannot be read; using a DNS server on this host"
             );
-            with_servers(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 53))])
+            resolver_with_servers(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 53))])
         }),
-        servers => with_servers(servers),
+        servers => resolver_with_servers(servers),
     };
     let options = builder.options_mut();
     (options.timeout, options.attempts) = (QUERY_TIMEOUT, 2);
@@ -100,19 +98,6 @@ fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
     options.positive_max_ttl = Some(MAX_TTL);
     options.negative_max_ttl = Some(MAX_TTL);
     builder.build()
-}
-
-fn with_servers(servers: &[SocketAddr]) -> ResolverBuilder<TokioRuntimeProvider> {
-    let servers = servers.iter().map(|server| {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-        let connections = connections.into_iter().map(|mut connection| {
-            connection.port = server.port();
-            connection
-        });
-        NameServerConfig::new(server.ip(), true, connections.collect())
-    });
-    let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
 }
 
 /// The lookups in progress, on their thread.

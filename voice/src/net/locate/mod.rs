@@ -12,11 +12,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use rand::RngExt;
 use thiserror::Error;
 
@@ -78,6 +78,20 @@ struct Answer<T> {
     valid_until: Instant,
 }
 
+/// A resolver that uses only these DNS servers, over UDP and TCP.
+pub fn resolver_with_servers(servers: &[SocketAddr]) -> ResolverBuilder<TokioRuntimeProvider> {
+    let servers = servers.iter().map(|server| {
+        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+        let connections = connections.into_iter().map(|mut connection| {
+            connection.port = server.port();
+            connection
+        });
+        NameServerConfig::new(server.ip(), true, connections.collect())
+    });
+    let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+}
+
 impl Locator {
     /// A locator that uses the system's DNS servers and hosts file.
     ///
@@ -96,22 +110,12 @@ impl Locator {
         servers: &[SocketAddr],
         families: AddressFamilies,
     ) -> Result<Locator, LocateError> {
-        let servers = servers.iter().map(|server| {
-            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            let connections = connections.into_iter().map(|mut connection| {
-                connection.port = server.port();
-                connection
-            });
-            NameServerConfig::new(server.ip(), true, connections.collect())
-        });
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-        let provider = TokioRuntimeProvider::default();
-        let builder = TokioResolver::builder_with_config(config, provider);
+        let builder = resolver_with_servers(servers);
         Locator::from_builder(builder, families)
     }
 
     fn from_builder(
-        mut builder: hickory_resolver::ResolverBuilder<TokioRuntimeProvider>,
+        mut builder: ResolverBuilder<TokioRuntimeProvider>,
         families: AddressFamilies,
     ) -> Result<Locator, LocateError> {
         let options = builder.options_mut();
