@@ -319,9 +319,10 @@ ENGINE = [
     panel("timeseries", "CSV exports", "Exports in progress, of all accounts.", "short", OK,
           (f"sum(nexo_exports_in_progress{{{N}}})", "in progress"), min=0),
     panel("timeseries", "Reads refused", "Lists, pages and exports per second that were refused because an account, or all "
-          "accounts together, read too much at the same time.", "reqps", OK,
+          "accounts together, read too much at the same time. Delayed: answers to a caller with too many free requests.", "reqps", OK,
           (rate("nexo_reads_refused_total", N, "limit"), "{{limit}}"),
-          (rate("nexo_exports_stalled_total", N), "stalled exports ended"), min=0),
+          (rate("nexo_exports_stalled_total", N), "stalled exports ended"),
+          (rate("nexo_http_requests_paced_total", N), "answers delayed"), min=0),
     row("Webhooks"),
     panel("timeseries", "Webhook attempts", "POSTs per second, by outcome. Nothing is sent twice automatically.", "reqps", OK,
           (rate("nexo_webhook_attempts_total", N, "outcome"), "{{outcome}}"), stack=True),

@@ -23,10 +23,12 @@ pub mod state;
 pub use auth::caller::client_address;
 pub use body::MAX_BODY_BYTES;
 pub use error::ApiError;
+pub use middleware::pacing::Pacer;
 pub use state::ApiState;
 
 use crate::http::parser_errors::ErrorAnswer;
 use middleware::meters::HttpMeters;
+use middleware::pacing;
 
 /// Adds every route to an actix-web application. Routes declare GET or POST; [`crate::http::methods`] derives the rest.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -64,6 +66,7 @@ pub async fn around<B: MessageBody + 'static>(
     let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
     let timer = HttpMeters::get().start(request.path());
     let is_api = is_api(request.path());
+    let is_paced = request.path().starts_with("/api/");
     match next.call(request).instrument(span).await {
         Ok(response) => {
             let mut response = response.map_into_boxed_body();
@@ -73,6 +76,9 @@ pub async fn around<B: MessageBody + 'static>(
             }
             timer.finish(response.status());
             add_headers(response.headers_mut(), id);
+            if is_paced {
+                pacing::pace(&response).await;
+            }
             Ok(response)
         }
         Err(error) => {

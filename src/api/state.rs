@@ -13,6 +13,7 @@ use nexo_entities::store::{Store, StoreError};
 
 use super::auth::keyring::KeyRing;
 use super::error::ApiError;
+use super::middleware::pacing::Pacer;
 use super::otp::routing::Routing;
 use crate::quotas::Quotas;
 use crate::read_limits::ReadLimits;
@@ -33,6 +34,7 @@ pub struct ApiState {
     pub deposit_url: String,
     pub terms: Arc<Terms>,
     pub read_limits: Arc<ReadLimits>,
+    pub pacer: Arc<Pacer>,
     pub quotas: Arc<Quotas>,
     pub draining: Arc<AtomicBool>,
     pub internal_errors: Counter,

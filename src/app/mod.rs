@@ -35,7 +35,7 @@ use tokio::sync::Mutex;
 use crate::api::auth::keyring::{KeyRing, write_uses_periodically};
 use crate::api::resources::bank_notifications::BankNotifications;
 use crate::api::state::Health;
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Pacer};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
@@ -133,6 +133,7 @@ impl App {
         let draining = Arc::new(AtomicBool::new(false));
         let terms = Terms::of(config);
         let read_limits = ReadLimits::new(Bounds::of(&config.server));
+        let pacer = Arc::new(Pacer::new(config.server.free_requests_per_second));
         let api = web::Data::new(ApiState {
             store: store.clone(),
             keys: Arc::clone(&caches.keys),
@@ -143,6 +144,7 @@ impl App {
             deposit_url: deposit_url(config),
             terms: Arc::clone(&terms),
             read_limits: Arc::clone(&read_limits),
+            pacer: Arc::clone(&pacer),
             quotas: Arc::clone(&quotas),
             draining: Arc::clone(&draining),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
@@ -180,6 +182,7 @@ impl App {
             dispatcher: Arc::clone(&engine.dispatcher),
             terms,
             read_limits,
+            pacer,
             quotas: Arc::clone(&quotas),
             connections,
             watch: Mutex::new(Some(telephony.watch)),

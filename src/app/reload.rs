@@ -17,6 +17,7 @@ use nexo_entities::store::Store;
 use tokio::sync::Mutex;
 
 use super::settings::dispatch_settings;
+use crate::api::Pacer;
 use crate::config::{Config, Loaded};
 use crate::http::{ConnectionLimiter, ConnectionLimits};
 use crate::quotas::Quotas;
@@ -38,6 +39,9 @@ const RELOADED: &[(&str, CopyKey)] = &[
     }),
     ("server.exports", |to, from| {
         to.server.exports = from.server.exports;
+    }),
+    ("server.free_requests_per_second", |to, from| {
+        to.server.free_requests_per_second = from.server.free_requests_per_second;
     }),
     ("server.max_connections", |to, from| {
         to.server.max_connections = from.server.max_connections;
@@ -121,6 +125,7 @@ pub struct Reloader {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) terms: Arc<Terms>,
     pub(crate) read_limits: Arc<ReadLimits>,
+    pub(crate) pacer: Arc<Pacer>,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) connections: ConnectionLimiter,
     /// `None` once the gateway shuts down.
@@ -172,6 +177,7 @@ impl Reloader {
         self.dispatcher.reconfigure(trunks, dispatch_settings(&config));
         self.terms.replace(&config);
         self.read_limits.set_bounds(Bounds::of(&config.server));
+        self.pacer.set_rate(config.server.free_requests_per_second);
         self.quotas.replace(&config.quotas);
         let limits = ConnectionLimits::of(&config.server);
         self.connections.set_limits(limits);

@@ -31,6 +31,9 @@ pub struct ServerConfig {
     /// Behind a load balancer: the minimum time during which a node that shuts down still responds, with 503 and a
     /// failing `/readyz`, even without active calls. Two check intervals are enough.
     pub drain_at_least_ms: u64,
+    /// API requests of one account per second that cost nothing: reads, refusals, replays. The answers of further ones
+    /// wait, for a second at most. 0: unlimited.
+    pub free_requests_per_second: u32,
     /// How many lists and pages of one account read the database at the same time. Others wait in turn.
     pub reads_per_account: u32,
     /// How many CSV exports one account may have in progress.
@@ -85,6 +88,11 @@ impl ServerConfig {
                 1..=1_000_000,
             )?,
             drain_at_least_ms: section.integer("drain_at_least_ms", 0, 0..=60_000)?,
+            free_requests_per_second: section.integer(
+                "free_requests_per_second",
+                1_000,
+                0..=1_000_000,
+            )?,
             reads_per_account: section.integer("reads_per_account", 2, 1..=63)?,
             exports_per_account: section.integer("exports_per_account", 2, 1..=100)?,
             exports: section.integer("exports", 16, 1..=1_000)?,

@@ -57,6 +57,7 @@ cloudflare_ranges = [
 max_connections = 10000
 max_connections_per_address = 500
 drain_at_least_ms = 0
+free_requests_per_second = 1000
 reads_per_account = 2
 exports_per_account = 2
 exports = 16

@@ -199,7 +199,7 @@ impl Drop for Refusal {
 
 /// What counts as one address: an IPv4 address or an IPv6 /56 network, because one household or server may have a
 /// whole /56.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {

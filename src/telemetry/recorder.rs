@@ -80,6 +80,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "nexo_exports_stalled_total",
         "CSV exports ended because the client took nothing and another export needed the place.",
     ),
+    (
+        "nexo_http_requests_paced_total",
+        "Answers that waited because their caller sent more free requests than its rate.",
+    ),
     ("nexo_http_requests_total", "HTTP requests by route and status."),
     ("nexo_http_parse_errors_total", "Requests that the HTTP parser refused, by status."),
     (

@@ -11,6 +11,7 @@ use nexo_domain::account::client_ip::{ClientHeaders, TrustedSources, client_ip, 
 
 use super::keyring::Key;
 use crate::api::error::ApiError;
+use crate::api::middleware::pacing;
 use crate::api::state::ApiState;
 
 /// Checks the key, its account and its allowlist, in the documented order.
@@ -24,6 +25,7 @@ pub async fn authorize(request: &HttpRequest, state: &ApiState) -> Result<Arc<Ke
         .read("an API key", state.keys.find(&key, &state.store))
         .await?
         .ok_or(ApiError::InvalidKey)?;
+    pacing::note_account(request, key.account_id);
     if key.is_suspended {
         return Err(ApiError::AccountSuspended);
     }

@@ -1,4 +1,5 @@
-//! Around every request: ids and metrics.
+//! Around every request: ids, metrics and pace.
 
 pub(super) mod meters;
+pub(crate) mod pacing;
 pub(super) mod request_id;

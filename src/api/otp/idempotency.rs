@@ -31,7 +31,7 @@ use crate::api::error::ApiError;
 use crate::api::state::ApiState;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// How often the database is polled for the outcome in another process.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 

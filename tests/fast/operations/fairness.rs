@@ -332,3 +332,35 @@ async fn a_reload_changes_the_limits() {
     .await;
     drop(unread);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn free_requests_of_one_caller_are_paced_and_nothing_else() {
+    let pace = [QUICK, ("NEXO_SERVER__FREE_REQUESTS_PER_SECOND", "5")];
+    let gateway = Gateway::start(Backend::Sqlite, &pace);
+    let without_funds = gateway.customer("penniless@example.com", "0.01");
+    let other = gateway.customer("other@example.com", "1.00");
+    let body = || format!(r#"{{"phone":"{}","code":"482917"}}"#, phone(67));
+    let requests = (0..30).map(|_| without_funds.otp_request(&body()).send());
+    for answer in join_all(requests).await {
+        assert_eq!(answer.unwrap().status(), 402);
+    }
+    // A second's requests are free to come at once; the machine may have been slow.
+    let paced = gateway.metric("nexo_http_requests_paced_total").await;
+    assert!((1.0..=25.0).contains(&paced), "{paced}");
+    // Neither another account nor an accepted OTP waits, and a read of the account does.
+    for _ in 0..12 {
+        let request = other.otp_request(&body());
+        assert_eq!(request.send().await.unwrap().status(), 202);
+    }
+    assert_eq!(gateway.metric("nexo_http_requests_paced_total").await, paced);
+    let mut reads = 0;
+    until("a delayed read", Duration::from_secs(20), async || {
+        assert_eq!(other.get("/balance").await.status, 200);
+        reads += 1;
+        let now_paced = gateway.metric("nexo_http_requests_paced_total").await;
+        (now_paced > paced).then_some(())
+    })
+    .await;
+    // The first five fit into the burst.
+    assert!(reads > 5, "{reads}");
+}
