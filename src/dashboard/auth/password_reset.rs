@@ -162,7 +162,7 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     };
     if account.totp_sealed.is_some() {
         let code = totp::recovery_hash(fields.get("recovery"));
-        if !site.store.accounts().use_recovery_code(account.id, code).await? {
+        if !site.store.accounts().use_recovery_code(account.id, code, None).await? {
             let error = visitor.language.t(texts::CODE_WRONG);
             return Ok(form(&visitor, &account, token, Some(error)));
         }

@@ -182,7 +182,7 @@ async fn check_code(
         return Ok(accounts.use_totp_step(account.id, step).await?);
     }
     let recovery = totp::recovery_hash(code);
-    let is_right = accounts.use_recovery_code(account.id, recovery).await?;
+    let is_right = accounts.use_recovery_code(account.id, recovery, None).await?;
     if is_right {
         notices::second_factor_changed(&site.mailer, account, Language::En, false);
     }

@@ -61,6 +61,9 @@ async fn a_second_factor_is_required_and_each_code_is_accepted_once(backend: Bac
     let typed = recovery.to_lowercase().replace('-', " ");
     let response = without_phone.submit(step, step, &[("code", &typed)]).await;
     assert_eq!((response.status, response.location()), (303, "/dashboard"));
+    // Without the second factor, only this session remains.
+    assert_eq!(without_phone.get("/dashboard").await.status, 200);
+    assert_eq!(other_browser.get("/dashboard").await.status, 303);
     let mut after = Visitor::of(&gateway);
     let response = after.sign_in("a@example.com", "another password").await;
     assert_eq!(response.location(), "/dashboard");

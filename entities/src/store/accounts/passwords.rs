@@ -164,21 +164,28 @@ impl Accounts<'_> {
         Ok(self.store.check_write(taken)?.rows_affected > 0)
     }
 
-    /// Consumes the recovery code and removes the second factor. Returns false if the code does not
-    /// match.
+    /// Consumes the recovery code, removes the second factor, and ends the account's sessions except `kept_session`.
+    /// Returns false if the code does not match.
     pub async fn use_recovery_code(
         self,
         account: AccountId,
         code_hash: [u8; 32],
+        kept_session: Option<SessionId>,
     ) -> Result<bool, StoreError> {
+        let transaction = self.store.begin().await?;
         let taken = Entity::update_many()
             .col_expr(Column::TotpSealed, Expr::value(Value::Bytes(None)))
             .col_expr(Column::RecoveryHash, Expr::value(Value::Bytes(None)))
             .filter(Column::Id.eq(account.0))
             .filter(Column::RecoveryHash.eq(code_hash.to_vec()))
-            .exec(self.store.write_connection()?)
-            .await;
-        Ok(self.store.check_write(taken)?.rows_affected > 0)
+            .exec(&transaction)
+            .await?;
+        if taken.rows_affected == 0 {
+            return Ok(false);
+        }
+        end_other_sessions(&transaction, account, kept_session).await?;
+        self.store.commit(transaction).await?;
+        Ok(true)
     }
 
     /// Records that the owner has reviewed the keys and endpoints after a password reset.

@@ -158,9 +158,15 @@ async fn a_second_factor_code_is_accepted_once(database: Arc<Database>) {
     for (step, taken) in [(10, true), (10, false), (9, false), (11, true)] {
         assert_eq!(store.accounts().use_totp_step(id, step).await.unwrap(), taken, "{step}");
     }
-    assert!(!store.accounts().use_recovery_code(id, [6; 32]).await.unwrap());
-    assert!(store.accounts().use_recovery_code(id, [5; 32]).await.unwrap());
-    assert!(!store.accounts().use_recovery_code(id, [5; 32]).await.unwrap());
+    let kept = open(&store, id, 1, NOW).await;
+    open(&store, id, 2, NOW).await;
+    let use_code = |code| store.accounts().use_recovery_code(id, code, Some(kept));
+    assert!(!use_code([6; 32]).await.unwrap());
+    assert_eq!(store.accounts().sessions(id, NOW).await.unwrap().len(), 2);
+    assert!(use_code([5; 32]).await.unwrap());
+    assert!(!use_code([5; 32]).await.unwrap());
+    let sessions = store.accounts().sessions(id, NOW).await.unwrap();
+    assert_eq!(sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [kept]);
     let kept = store.accounts().get(id).await.unwrap().unwrap();
     assert_eq!(kept.totp_sealed, None);
 }

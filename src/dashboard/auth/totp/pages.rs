@@ -170,7 +170,11 @@ async fn is_code(
     let accounts = site.store.accounts();
     let is_right = match secret.step_of(code, unix_ms()) {
         Some(step) => accounts.use_totp_step(id, step).await?,
-        None => accounts.use_recovery_code(id, totp::recovery_hash(code)).await?,
+        None => {
+            accounts
+                .use_recovery_code(id, totp::recovery_hash(code), Some(member.session.id))
+                .await?
+        }
     };
     Ok(is_right)
 }
