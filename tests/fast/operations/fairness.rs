@@ -355,7 +355,7 @@ async fn free_requests_of_one_caller_are_paced_and_nothing_else() {
     assert_eq!(gateway.metric("nexo_http_requests_paced_total").await, paced);
     let mut reads = 0;
     until("a delayed read", Duration::from_secs(20), async || {
-        assert_eq!(other.get("/balance").await.status, 200);
+        assert_eq!(other.get("balance").await.status, 200);
         reads += 1;
         let now_paced = gateway.metric("nexo_http_requests_paced_total").await;
         (now_paced > paced).then_some(())
