@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use nexo_entities::store::connection::preflight::open_unchanged;
 use nexo_entities::store::{Store, StoreError, sqlite_path};
 
 use crate::config::database::DatabaseConfig;
@@ -19,6 +20,20 @@ const ANOTHER: &str = "or set database.url to another database";
 /// In one line, with the remedy.
 pub async fn connect(config: &DatabaseConfig, lanes: u32) -> anyhow::Result<Store> {
     Store::connect_with(&config.url, lanes, config.list_connections).await.map_err(explain)
+}
+
+/// Looks at the database without changing it, and reads its schema's version if it exists.
+///
+/// # Errors
+/// What would keep a gateway from serving it, in one line.
+pub async fn check(config: &DatabaseConfig) -> anyhow::Result<()> {
+    let Some(connection) = open_unchanged(&config.url).await.map_err(explain)? else {
+        return Ok(());
+    };
+    let status = nexo_migration::status(&connection).await;
+    connection.close().await?;
+    status.context("cannot read the migrations of the database")?;
+    Ok(())
 }
 
 /// The lock of the process that serves an SQLite file. The system releases it when the process ends.
@@ -87,6 +102,7 @@ fn explain(error: StoreError) -> anyhow::Error {
         StoreError::CannotCreateDirectory { source, .. } => anyhow!(
             "{error}: {source}; make the directory above it writable for this user, {ANOTHER}"
         ),
+        StoreError::NoAccess { source, .. } => anyhow!("{error}: {source}"),
         StoreError::CannotOpen { source, .. } => {
             anyhow!("{error}: {}; fix that, {ANOTHER}", root_cause(source))
         }

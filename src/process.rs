@@ -28,22 +28,23 @@ pub fn prepare() {
     }
 }
 
-/// Logs a warning for each configuration file with secrets, and each TLS key, that every user may read. The gateway
-/// does not own them, so it does not change them.
-pub fn warn_of_readable_secrets(loaded: &Loaded) {
+/// A warning for each configuration file with secrets, and each TLS key, that every user may read. The gateway does not
+/// own them, so it does not change them.
+pub fn readable_secrets(loaded: &Loaded) -> Vec<String> {
     let gateways = loaded.config.carriers.iter().flat_map(|c| &c.gateways);
     let keys = gateways.filter_map(|gateway| gateway.tls.key.as_deref());
     let files = loaded.effective.files_with_secrets();
-    for path in files.into_iter().map(Path::new).chain(keys) {
+    let warning = |path: &Path| {
         let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
-        if mode & 0o007 != 0 {
-            tracing::warn!(
-                path = %path.display(),
-                mode = format!("{:04o}", mode & 0o7777),
-                "every user may read the secrets in this file: remove that with `chmod o=`"
-            );
-        }
-    }
+        (mode & 0o007 != 0).then(|| {
+            format!(
+                "every user may read the secrets in {} (mode {:04o}): remove that with `chmod o=`",
+                path.display(),
+                mode & 0o7777
+            )
+        })
+    };
+    files.into_iter().map(Path::new).chain(keys).filter_map(warning).collect()
 }
 
 /// Logs a warning if the process may open few files.

@@ -49,6 +49,7 @@ use crate::trunks;
 
 mod caches;
 pub mod ports;
+pub mod preflight;
 pub mod reload;
 pub mod settings;
 pub(crate) mod shutdown;
@@ -174,6 +175,7 @@ impl App {
             endpoint: telephony.endpoint.clone(),
             draining: Arc::clone(&draining),
             terms: Arc::clone(&terms),
+            public_url: config.server.public_url.trim_end_matches('/').to_owned(),
         });
         let jobs = start_jobs(config, &api, &site);
         actix_web::rt::spawn(api_server);

@@ -1,6 +1,9 @@
 //! The listening sockets of a gateway.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+
+use thiserror::Error;
 
 use crate::config::Config;
 
@@ -10,31 +13,55 @@ pub struct Ports {
     pub(super) metrics: TcpListener,
 }
 
+/// Why an address cannot be used. Each names the configuration key to change.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    #[error("port {address} is in use: stop the process that listens there, or change {key}")]
+    InUse { address: SocketAddr, key: &'static str },
+    #[error("port {address} needs more privileges: set {key} to a port above 1023")]
+    Privileged { address: SocketAddr, key: &'static str },
+    #[error("cannot listen on {address} ({source}): set {key} to an address of this machine")]
+    Address { address: SocketAddr, key: &'static str, source: io::Error },
+}
+
 impl Ports {
     /// Binds both sockets.
     ///
     /// # Errors
     /// Names the address that is in use, and the configuration key to change.
-    pub fn bind(config: &Config) -> anyhow::Result<Ports> {
-        Ok(Ports {
-            http: listen(config.server.listen, "server.listen")?,
-            metrics: listen(config.metrics.listen, "metrics.listen")?,
-        })
+    pub fn bind(config: &Config) -> Result<Ports, ListenError> {
+        let [http, metrics] = addresses(config);
+        Ok(Ports { http: listen(http)?, metrics: listen(metrics)? })
+    }
+
+    /// Checks that both addresses are of this machine. One that is in use may be so by a gateway that runs with this
+    /// configuration.
+    ///
+    /// # Errors
+    /// As [`Ports::bind`], except for addresses in use.
+    pub fn check(config: &Config) -> Result<(), ListenError> {
+        for address in addresses(config) {
+            match listen(address) {
+                Ok(_) | Err(ListenError::InUse { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
-fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "port {address} is in use: stop the process that listens there, or change {key}"
-        ),
-        std::io::ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("port {address} needs more privileges: set {key} to a port above 1023")
-        }
-        _ => anyhow::anyhow!(
-            "cannot listen on {address} ({error}): set {key} to an address of this machine"
-        ),
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+fn addresses(config: &Config) -> [(SocketAddr, &'static str); 2] {
+    [(config.server.listen, "server.listen"), (config.metrics.listen, "metrics.listen")]
+}
+
+fn listen((address, key): (SocketAddr, &'static str)) -> Result<TcpListener, ListenError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse { address, key },
+        io::ErrorKind::PermissionDenied => ListenError::Privileged { address, key },
+        _ => ListenError::Address { address, key, source },
+    })
 }

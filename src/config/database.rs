@@ -3,9 +3,13 @@
 use std::fmt;
 
 use nexo_entities::store::DEFAULT_LIST_CONNECTIONS;
+use nexo_entities::store::connection::preflight::is_database_url;
 
 use super::read::error::ConfigError;
 use super::read::section::{MASK, Reader};
+
+const URL: &str = "sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE, with special characters of the name and \
+                   password percent-encoded: %23 for #, %2F for /, %3F for ?, %25 for %";
 
 /// `[database]`.
 #[derive(Clone)]
@@ -29,13 +33,7 @@ impl DatabaseConfig {
     pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {
         let mut section = reader.section("database")?;
         Ok(Self {
-            url: section.masked(
-                "url",
-                "sqlite://data/nexo.db",
-                "sqlite://FILE or postgres://USER@HOST/DATABASE",
-                parse_url,
-                masked,
-            )?,
+            url: section.masked("url", "sqlite://data/nexo.db", URL, parse_url, masked)?,
             list_connections: section.integer(
                 "list_connections",
                 i64::from(DEFAULT_LIST_CONNECTIONS),
@@ -97,11 +95,8 @@ fn sqlite_file(url: &str) -> Option<&str> {
 }
 
 fn parse_url(text: &str) -> Option<String> {
-    let is_file = sqlite_file(text).is_some_and(|file| !file.is_empty());
-    let is_server = ["postgres://", "postgresql://"]
-        .iter()
-        .any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
-    (is_file || is_server).then(|| text.to_owned())
+    let is_unnamed = sqlite_file(text).is_some_and(str::is_empty);
+    (!is_unnamed && is_database_url(text)).then(|| text.to_owned())
 }
 
 /// Masks everything between the user name and the host, and a password in the parameters. Text that is not a URL is
@@ -115,6 +110,10 @@ fn masked(url: &str) -> String {
     };
     // The password ends at the last @, because it may contain an unescaped one.
     let rest = match rest.rsplit_once('@') {
+        None if may_be_password(rest) && !url.starts_with("sqlite:") => {
+            let (start, _) = rest.split_once(':').unwrap_or_default();
+            return format!("{scheme}://{start}:{MASK}");
+        }
         None => rest.to_owned(),
         Some((credentials, rest)) => match credentials.split_once(':') {
             Some((user, _)) => format!("{user}:{MASK}@{rest}"),
@@ -136,6 +135,13 @@ fn masked(url: &str) -> String {
     format!("{scheme}://{address}?{}", parameters.join("&"))
 }
 
+/// Whether what follows the first colon is no port, as in `nexo:s3cret` without its host.
+fn may_be_password(rest: &str) -> bool {
+    let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    !rest.starts_with('[') && authority.split_once(':').is_some_and(|(_, port)| !is_port(port))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +159,10 @@ mod tests {
                 "postgres://db/nexo?user=nexo&password=s3cret&sslmode=require",
                 "postgres://db/nexo?user=nexo&password=********&sslmode=require",
             ),
+            ("postgres://db:5432/nexo?sslmode=require", "postgres://db:5432/nexo?sslmode=require"),
+            ("postgres://[::1]:5432/nexo", "postgres://[::1]:5432/nexo"),
+            ("postgres://nexo:s3cr#et@db/nexo", "postgres://nexo:********@db/nexo"),
+            ("postgres://nexo:s3cret", "postgres://nexo:********"),
             ("nexo:s3cret@db", "********"),
         ] {
             let database = DatabaseConfig { url: url.into(), list_connections: 4 };

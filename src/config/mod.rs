@@ -4,6 +4,7 @@
 //! errors, the suggestions and `config print` follow from that.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::Path;
 
 pub mod accounts;
@@ -76,6 +77,12 @@ pub struct Loaded {
     pub effective: EffectiveConfig,
 }
 
+/// Whether two sockets cannot listen on both addresses.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (is_any || one.ip() == other.ip())
+}
+
 impl Config {
     /// Reads `file`, or `nexo.toml` if no file is named and it exists, and then the `variables` that start with
     /// `NEXO_`.
@@ -146,12 +153,36 @@ impl Config {
                 "less than database.list_connections, so that other accounts can read meanwhile",
             ));
         }
+        if let Some((key, expected)) = config.port_conflict() {
+            return Err(reader.invalid(key, expected));
+        }
         let settings = reader.finish()?;
         Ok(Loaded { config, effective: EffectiveConfig::new(settings) })
     }
 }
 
 impl Config {
+    /// The key of a port that another key already takes, and what is expected instead.
+    fn port_conflict(&self) -> Option<(&'static str, String)> {
+        let (http, metrics, sip) = (self.server.listen, self.metrics.listen, self.sip.listen_udp);
+        if overlap(http, metrics) {
+            return Some(("metrics.listen", "another port than server.listen".to_owned()));
+        }
+        if self.uses_tcp_or_tls() && (overlap(http, sip) || overlap(metrics, sip)) {
+            return Some((
+                "sip.listen_udp",
+                "another port than server.listen and metrics.listen, because SIP uses TCP on it too"
+                    .to_owned(),
+            ));
+        }
+        let rtp = self.sip.rtp_ports;
+        let takes_sip_port = sip.port() != 0 && (rtp.first..=rtp.last).contains(&sip.port());
+        takes_sip_port.then(|| {
+            let expected = format!("a range without the port {} of sip.listen_udp", sip.port());
+            ("sip.rtp_ports", expected)
+        })
+    }
+
     /// Whether any carrier has a gateway. If none has, the sandbox takes the calls of live keys.
     pub fn has_gateways(&self) -> bool {
         self.carriers.iter().any(|carrier| !carrier.gateways.is_empty())

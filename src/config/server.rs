@@ -9,6 +9,9 @@ use url::Url;
 use super::read::error::ConfigError;
 use super::read::section::Reader;
 
+/// `server.public_url`, unless configured.
+pub const DEFAULT_PUBLIC_URL: &str = "http://127.0.0.1:8080";
+
 const ADDRESS: &str = "an IP address and port, such as 127.0.0.1:8080 or [::1]:8080";
 
 /// `[server]`: the HTTP API.
@@ -65,7 +68,7 @@ impl ServerConfig {
             listen: section.parsed("listen", "127.0.0.1:8080", ADDRESS, |t| t.parse().ok())?,
             public_url: section.parsed(
                 "public_url",
-                "http://127.0.0.1:8080",
+                DEFAULT_PUBLIC_URL,
                 "an http or https URL without query, such as https://otp.example.com",
                 parse_public_url,
             )?,

@@ -22,6 +22,7 @@ mod operators;
 mod texts;
 mod web;
 
+pub use mail::Mailer;
 pub use mail::low_balance::LowBalanceEmails;
 pub use web::state::{SiteServices, SiteState, remove_expired};
 

@@ -24,22 +24,22 @@ const TRACES_PATH: &str = "v1/traces";
 /// How long one export may take. Spans that cannot be sent are dropped.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Whether the exporter of traces can be built, if a collector is configured.
+///
+/// # Errors
+/// If not.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    exporter(config).map(drop)
+}
+
 /// The exporter of traces; `None` without a configured collector.
 ///
 /// # Errors
 /// If its HTTP client cannot be built.
 pub fn provider(config: &Config) -> anyhow::Result<Option<SdkTracerProvider>> {
-    let Some(endpoint) = &config.traces.otlp_endpoint else {
+    let Some(exporter) = exporter(config)? else {
         return Ok(None);
     };
-    // Fails if another part of the process has installed it already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let exporter = SpanExporter::builder()
-        .with_http()
-        .with_endpoint(format!("{}/{TRACES_PATH}", endpoint.trim_end_matches('/')))
-        .with_timeout(EXPORT_TIMEOUT)
-        .build()
-        .context("building the trace exporter failed: check traces.otlp_endpoint")?;
     let resource = Resource::builder()
         .with_service_name(SERVICE)
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
@@ -52,6 +52,21 @@ pub fn provider(config: &Config) -> anyhow::Result<Option<SdkTracerProvider>> {
         .with_resource(resource)
         .build();
     Ok(Some(provider))
+}
+
+fn exporter(config: &Config) -> anyhow::Result<Option<SpanExporter>> {
+    let Some(endpoint) = &config.traces.otlp_endpoint else {
+        return Ok(None);
+    };
+    // Fails if another part of the process has installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_endpoint(format!("{}/{TRACES_PATH}", endpoint.trim_end_matches('/')))
+        .with_timeout(EXPORT_TIMEOUT)
+        .build()
+        .context("building the trace exporter failed: check traces.otlp_endpoint")?;
+    Ok(Some(exporter))
 }
 
 /// Passes the spans of our crates to `provider`.

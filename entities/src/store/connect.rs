@@ -22,7 +22,7 @@ use super::phone_windows::cache::PhoneWindowCache;
 use super::{Store, StoreError};
 
 /// How long a writer waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a query waits for a free SQLite connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a query waits for a free PostgreSQL connection. Short, so that clients get an error
@@ -91,7 +91,7 @@ impl Store {
     }
 
     async fn open_sqlite(url: &str, lists: u32) -> Result<Store, StoreError> {
-        if url.contains(":memory:") || url.contains("mode=memory") {
+        if is_in_memory(url) {
             return Err(StoreError::InMemory);
         }
         let file = SqliteConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl)?;
@@ -175,10 +175,14 @@ pub fn sqlite_path(url: &str) -> Option<PathBuf> {
     Some(file.get_filename().to_path_buf())
 }
 
-fn sqlite_options(
+pub(super) fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
+pub(super) fn sqlite_options(
     url: &str,
     connections: u32,
-    tune: fn(SqliteConnectOptions) -> SqliteConnectOptions,
+    tune: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions + Send + Sync + 'static,
 ) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
@@ -237,7 +241,7 @@ fn lower_thread_priority() {
 }
 
 /// SQLite derives the name of its journal from the file's name: two names would have two journals.
-fn refuse_hard_links(file: &Path) -> Result<(), StoreError> {
+pub(super) fn refuse_hard_links(file: &Path) -> Result<(), StoreError> {
     let found = std::fs::metadata(file).ok().filter(|found| found.is_file());
     match found.map_or(1, |found| found.nlink()) {
         0 | 1 => Ok(()),
@@ -254,7 +258,7 @@ fn create_folder(file: &Path) -> Result<(), StoreError> {
 }
 
 /// Maps SQLite result codes: 8 read-only, 14 cannot open, 26 not a database.
-fn sqlite_error(path: PathBuf, source: DbErr) -> StoreError {
+pub(super) fn sqlite_error(path: PathBuf, source: DbErr) -> StoreError {
     let result = code(&source).and_then(|code| code.parse::<u32>().ok());
     match result.map(|code| code & 0xff) {
         Some(8) => StoreError::NotWritable { path, source },
@@ -268,7 +272,7 @@ fn sqlite_error(path: PathBuf, source: DbErr) -> StoreError {
 }
 
 /// Opens one connection outside the pool, because a pool retries silently.
-async fn reach(server: &PgConnectOptions) -> Result<(), StoreError> {
+pub(super) async fn reach(server: &PgConnectOptions) -> Result<(), StoreError> {
     let unreachable = |source| StoreError::Unreachable {
         host: server.get_host().to_owned(),
         port: server.get_port(),

@@ -19,6 +19,8 @@ pub enum StoreError {
     #[error("cannot create the directory {path}")]
     CannotCreateDirectory { path: PathBuf, source: io::Error },
     #[error("cannot write to {path}: make it writable for this user, or give another file")]
+    NoAccess { path: PathBuf, source: io::Error },
+    #[error("cannot write to {path}: make it writable for this user, or give another file")]
     NotWritable { path: PathBuf, source: DbErr },
     #[error(
         "{path} has {links} hard links: through another name SQLite would use another journal and destroy the \

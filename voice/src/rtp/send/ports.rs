@@ -67,7 +67,7 @@ impl fmt::Display for PortRange {
 pub enum PortsError {
     #[error("every UDP port of {range} is in use: set sip.rtp_ports to another range")]
     NoneFree { range: PortRange },
-    #[error("cannot open a UDP port on {ip}")]
+    #[error("cannot open a UDP port on {ip}: set sip.listen_udp to an address of this machine")]
     Address { ip: IpAddr, source: io::Error },
     #[error("cannot start the media thread")]
     Thread(#[source] io::Error),
