@@ -36,6 +36,7 @@ def substituted(expression, seconds, interval):
         ("$__range", f"{seconds}s"),
         ("$node", ".*"),
         ("$carrier", ".*"),
+        ("$realm", "live"),
     ):
         expression = expression.replace(name, value)
     return expression
@@ -74,8 +75,8 @@ def formatted(value, unit):
         return "–"
     if unit == "percentunit":
         return f"{100 * value:.3g} %"
-    if unit == "currencyUSD":
-        return f"${value:,.4g}"
+    if unit == "prefix:$":
+        return f"${value:.3f}"
     if unit == "bytes":
         return f"{value / 1e6:,.0f} MB"
     if unit == "s":

@@ -90,9 +90,12 @@ const COUNTERS: &[(&str, &str)] = &[
         "nexo_log_lines_suppressed_total",
         "Warnings and errors that were not logged because the same line was written too often.",
     ),
-    ("nexo_otp_requests_total", "OTP requests, by carrier and answer."),
-    ("nexo_otps_total", "OTPs in a final state, by carrier and outcome."),
-    ("nexo_otp_refunds_total", "OTPs refunded, by carrier."),
+    (
+        "nexo_otp_requests_total",
+        "OTP requests, by carrier, answer and realm: live over the carrier's trunk, sandbox if no phone rings.",
+    ),
+    ("nexo_otps_total", "OTPs in a final state, by carrier, outcome and realm."),
+    ("nexo_otp_refunds_total", "OTPs refunded, by carrier and realm."),
     (
         "nexo_phone_window_rejections_total",
         "OTPs refused because the phone was called less than 30 s ago.",
@@ -203,7 +206,11 @@ const GAUGES: &[(&str, &str)] = &[
         "nexo_config_last_reload_successful",
         "Whether the last reload took effect; 0: it was refused and the previous settings stay in force.",
     ),
-    ("nexo_build_info", "Always 1; its labels name the version and the node."),
+    (
+        "nexo_sandbox_serves_live",
+        "Whether the built-in sandbox answers live keys, because no carrier has a gateway: no phone rings.",
+    ),
+    ("nexo_build_info", "Always 1; its labels name the version, the node and the site's URL."),
     ("nexo_http_connections", "Open HTTP connections of the API and the dashboard."),
     ("nexo_http_connections_limit", "Most HTTP connections of the API and the dashboard."),
     ("nexo_sip_connections", "Open SIP connections, by transport."),

@@ -38,13 +38,16 @@ pub struct Sampled {
     pub endpoint: Endpoint,
     pub draining: Arc<AtomicBool>,
     pub terms: Arc<Terms>,
+    /// The URL of the site, to which dashboards link.
+    pub public_url: String,
 }
 
 /// Samples until the actix system ends.
 pub fn sample(sampled: Sampled) {
     let node = sampled.dispatcher.lease.node().node.clone();
     let version = env!("CARGO_PKG_VERSION");
-    gauge!("nexo_build_info", "version" => version, "node" => node).set(1.0);
+    let site = sampled.public_url.clone();
+    gauge!("nexo_build_info", "version" => version, "node" => node, "site" => site).set(1.0);
     // Register at 0: Prometheus sees no increase from a missing series.
     for name in RARE {
         let _ = metrics::counter!(name);
@@ -78,6 +81,7 @@ async fn sample_memory(sampled: Sampled) {
     let lease_seconds = gauge!("nexo_node_lease_seconds");
     let epoch = gauge!("nexo_node_epoch");
     let draining = gauge!("nexo_draining");
+    let sandbox_serves_live = gauge!("nexo_sandbox_serves_live");
     let mut due = tokio::time::interval(MEMORY_INTERVAL);
     loop {
         due.tick().await;
@@ -88,6 +92,7 @@ async fn sample_memory(sampled: Sampled) {
         }
         epoch.set(dispatcher.lease.node().epoch as f64);
         draining.set(as_gauge(sampled.draining.load(Ordering::Relaxed)));
+        sandbox_serves_live.set(as_gauge(dispatcher.serves_live_keys_by_sandbox()));
         for (route, gauges) in dispatcher.carriers.iter().zip(&carriers) {
             gauges.used.set(f64::from(route.admission.channels_used()));
             gauges.limit.set(f64::from(route.admission.channels_limit()));

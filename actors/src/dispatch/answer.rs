@@ -44,17 +44,19 @@ pub enum Dispatched {
 pub(super) struct Replier {
     answer: Option<oneshot::Sender<Dispatched>>,
     meters: Arc<CarrierMeters>,
+    is_sandbox: bool,
     in_flight: Option<InFlight>,
 }
 
 impl Replier {
-    /// `in_flight`: present if the request has an idempotency key.
+    /// `is_sandbox`: whether the sandbox takes the call. `in_flight`: present if the request has an idempotency key.
     pub fn new(
         answer: oneshot::Sender<Dispatched>,
         meters: Arc<CarrierMeters>,
+        is_sandbox: bool,
         in_flight: Option<InFlight>,
     ) -> Replier {
-        Replier { answer: Some(answer), meters, in_flight }
+        Replier { answer: Some(answer), meters, is_sandbox, in_flight }
     }
 
     pub fn request(&self) -> Option<Arc<IdempotentRequest>> {
@@ -67,7 +69,7 @@ impl Replier {
             return;
         };
         if let Some(verdict) = verdict(&dispatched) {
-            self.meters.answered(verdict);
+            self.meters.of(self.is_sandbox).answered(verdict);
         }
         // The client may have disconnected.
         let _ = answer.send(dispatched);

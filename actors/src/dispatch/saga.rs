@@ -52,8 +52,9 @@ impl Dispatcher {
     ) -> oneshot::Receiver<Dispatched> {
         let (answer, answered) = oneshot::channel();
         let Some(permit) = StartPermit::acquire(&self.pending_starts) else {
-            let meters = &self.route(order.carrier).meters;
-            meters.answered(Verdict::Overloaded);
+            let route = self.route(order.carrier);
+            let is_sandbox = route.trunk.current().is_sandbox(Realm::of(order.test));
+            route.meters.of(is_sandbox).answered(Verdict::Overloaded);
             let _ = answer.send(Dispatched::Overloaded);
             return answered;
         };
@@ -68,8 +69,9 @@ impl Dispatcher {
         let lane = &self.lanes[self.wallets.lane(order.account_id)];
         let saga = async move {
             drop(permit);
-            let meters = Arc::clone(&dispatcher.route(order.carrier).meters);
-            let replier = Replier::new(answer, meters, in_flight);
+            let route = dispatcher.route(order.carrier);
+            let is_sandbox = route.trunk.current().is_sandbox(Realm::of(order.test));
+            let replier = Replier::new(answer, Arc::clone(&route.meters), is_sandbox, in_flight);
             dispatcher.run(order, replier).await;
         };
         // If the thread has ended, the saga is dropped, and with it the sender of the answer.
@@ -327,7 +329,8 @@ impl Dispatcher {
 
     /// Records the outcome in the carrier's metrics and in the saga's span.
     fn record_outcome(&self, paid: &Paid, outcome: &Outcome) {
-        self.route(paid.order.carrier).meters.ended(outcome);
+        let is_sandbox = paid.trunk.is_sandbox(paid.realm);
+        self.route(paid.order.carrier).meters.of(is_sandbox).ended(outcome);
         let outcome = outcome.error_code.unwrap_or("delivered");
         Span::current().record("outcome", outcome);
     }

@@ -29,14 +29,6 @@ impl Realm {
     pub fn of(test: bool) -> Realm {
         if test { Realm::Test } else { Realm::Live }
     }
-
-    /// The label in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Realm::Live => "live",
-            Realm::Test => "test",
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]

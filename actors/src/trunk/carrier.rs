@@ -26,6 +26,7 @@ use crate::supervision::supervisor::ActorGuard;
 use crate::trunk::admission::{Admission, Realm};
 use crate::trunk::gateway::{Gateway, choose, has_untried, retry_after};
 use crate::trunk::gateway_state::GatewayState;
+use crate::trunk::meters::realm_label;
 
 /// The most messages in the mailbox of a carrier's actor.
 pub const MAILBOX_CAPACITY: usize = 8_192;
@@ -92,7 +93,10 @@ impl Trunk {
         };
         CallOrder {
             call_id,
-            labels: CallLabels { carrier: self.carrier.name(), realm: params.realm.name() },
+            labels: CallLabels {
+                carrier: self.carrier.name(),
+                realm: realm_label(self.is_sandbox(params.realm)),
+            },
             gateway: target,
             credentials: gateway.credentials.clone(),
             gateway_host: gateway.uri.host_and_port(),

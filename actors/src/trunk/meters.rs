@@ -29,8 +29,33 @@ const VERDICTS: [(Verdict, &str); 8] = [
     (Verdict::Lost, "lost"),
 ];
 
-/// One carrier's counters.
+/// The value of the label `realm`: who answers the calls, so that calls of the sandbox are not taken for real ones.
+pub fn realm_label(is_sandbox: bool) -> &'static str {
+    if is_sandbox { "sandbox" } else { "live" }
+}
+
+/// One carrier's counters, apart for OTPs over its trunk and for OTPs that the built-in sandbox answers.
 pub struct CarrierMeters {
+    live: OtpMeters,
+    sandbox: OtpMeters,
+}
+
+impl CarrierMeters {
+    /// Registers the counters of the carrier of this name.
+    pub fn new(carrier: &'static str) -> Self {
+        Self {
+            live: OtpMeters::new(carrier, realm_label(false)),
+            sandbox: OtpMeters::new(carrier, realm_label(true)),
+        }
+    }
+
+    pub fn of(&self, is_sandbox: bool) -> &OtpMeters {
+        if is_sandbox { &self.sandbox } else { &self.live }
+    }
+}
+
+/// The counters of one carrier and realm.
+pub struct OtpMeters {
     verdicts: [Counter; VERDICTS.len()],
     delivered: Counter,
     failed: [Counter; ERROR_CODES.len()],
@@ -38,27 +63,29 @@ pub struct CarrierMeters {
     window_rejections: Counter,
 }
 
-impl CarrierMeters {
-    /// Registers the counters of the carrier of this name.
-    pub fn new(carrier: &'static str) -> Self {
+impl OtpMeters {
+    fn new(carrier: &'static str, realm: &'static str) -> Self {
         let otp = |outcome: &'static str, error_code: &'static str| {
             metrics::counter!(
                 "nexo_otps_total",
-                "carrier" => carrier, "outcome" => outcome, "error_code" => error_code
+                "carrier" => carrier, "realm" => realm,
+                "outcome" => outcome, "error_code" => error_code
             )
         };
         Self {
             verdicts: VERDICTS.map(|(_, name)| {
                 metrics::counter!(
                     "nexo_otp_requests_total",
-                    "carrier" => carrier, "verdict" => name
+                    "carrier" => carrier, "realm" => realm, "verdict" => name
                 )
             }),
             delivered: otp("delivered", ""),
             failed: ERROR_CODES.map(|code| otp("failed", code)),
-            refunded: metrics::counter!("nexo_otp_refunds_total", "carrier" => carrier),
+            refunded: metrics::counter!(
+                "nexo_otp_refunds_total", "carrier" => carrier, "realm" => realm
+            ),
             window_rejections: metrics::counter!(
-                "nexo_phone_window_rejections_total", "carrier" => carrier
+                "nexo_phone_window_rejections_total", "carrier" => carrier, "realm" => realm
             ),
         }
     }

@@ -85,7 +85,8 @@ fn channel_table(
                 }
                 tbody { @for route in routes {
                     @let status = CarrierStatus::of(&route.trunk.current(), Some(&route.admission));
-                    tr {
+                    // Grafana links here.
+                    tr id=(status.carrier) {
                         th scope="row" { (status.carrier) }
                         td.right.number.nowrap { (status.channels_in_use) " / " (status.channels) }
                         @for (_, by_carrier) in figures {

@@ -82,6 +82,8 @@ fn the_dashboards_match_their_script_and_grafanas_schema() {
     for (right, wrong) in [
         ("\"spanNulls\"", "\"spansNulls\""),
         ("\"description\": \"", "\"describes\": \""),
+        ("\"noValue\": \"", "\"description\": \""),
+        ("\"min\": 0", "\"max\": 0"),
         ("\"type\": \"timeseries\"", "\"type\": \"timesseries\""),
     ] {
         let broken = dir.path().join("broken.json");
