@@ -30,14 +30,13 @@ pub struct Cli {
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
     json: bool,
-    /// `serve` if omitted
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway: API, calls, webhooks and metrics (the default)
+    /// Run the gateway: API, site, calls, webhooks and metrics
     Serve,
     /// Send one OTP through a complete gateway on this machine, and show and check each step
     Demo(run::demo::Args),
@@ -125,15 +124,15 @@ impl Cli {
     async fn run(self, variables: Vec<(String, String)>) -> anyhow::Result<Option<CommandOutput>> {
         // These two work even if the configuration is invalid.
         match self.command {
-            Some(Command::Completions { shell }) => return Ok(Some(completions(shell))),
-            Some(Command::Man) => return man().map(Some),
+            Command::Completions { shell } => return Ok(Some(completions(shell))),
+            Command::Man => return man().map(Some),
             _ => {}
         }
         let (file, command) = (self.config, self.command);
         let load = move || Config::load(file.as_deref(), variables.iter().cloned());
         let loaded = load()?;
         let config = &loaded.config;
-        let output = match command.unwrap_or(Command::Serve) {
+        let output = match command {
             Command::Completions { shell } => completions(shell),
             Command::Man => man()?,
             Command::Serve => {
@@ -161,7 +160,7 @@ impl Cli {
             Command::Audit => maintain::audit::run(config).await?,
             Command::Backup { file } => maintain::backup::run(config, &file).await?,
             Command::Migrate(command) => maintain::migrate::run(config, command).await?,
-            Command::Config(command) => maintain::config::run(&loaded, &command)?,
+            Command::Config(command) => maintain::config::run(&loaded, &command).await?,
         };
         Ok(Some(output))
     }

@@ -1,9 +1,11 @@
 //! Reports what clap returns instead of arguments: usage errors in one line with exit code 2, or the help and
-//! version texts with exit code 0.
+//! version texts with exit code 0. `nexo` without arguments asks for the help.
 
 use std::process::ExitCode;
 
-use super::output::one_line;
+use clap::error::ErrorKind;
+
+use super::output::{one_line, print_line};
 
 /// The exit code of a usage error.
 const USAGE_ERROR: u8 = 2;
@@ -13,6 +15,10 @@ pub fn report(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         // A closed pipe is not an error.
         let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        print_line(&error.render().to_string());
         return ExitCode::SUCCESS;
     }
     eprintln!("{}", message(&error.render().to_string()));

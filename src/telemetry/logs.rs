@@ -1,5 +1,7 @@
 //! Logs on standard error, and traces if a collector is configured.
 
+use std::io::IsTerminal;
+
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Level;
 use tracing_subscriber::filter::{FilterExt, Targets};
@@ -58,12 +60,29 @@ fn logs(config: &LogsConfig) -> Box<dyn Layer<Registry> + Send + Sync> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let filter = filter.and(LineLimit::new(shows_connections()));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(wants_colours(std::io::stderr().is_terminal(), |name| std::env::var(name).ok()))
+        .with_target(false);
     match config.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
         LogFormat::Pretty => lines.pretty().with_filter(filter).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     }
+}
+
+/// Whether lines are coloured: on a terminal that knows colours, unless the environment decides otherwise
+/// (`NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`; see no-color.org and bixense.com/clicolors). Files and the journal get
+/// plain text.
+fn wants_colours(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+    let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
+    let is_on = |name| is_set(name) && variable(name).as_deref() != Some("0");
+    if is_set("NO_COLOR") {
+        return false;
+    }
+    let is_off = variable("CLICOLOR").as_deref() == Some("0");
+    let is_dumb = variable("TERM").as_deref() == Some("dumb");
+    is_on("CLICOLOR_FORCE") || (is_terminal && !is_off && !is_dumb)
 }
 
 /// Whether `RUST_LOG` asks for debug lines of the HTTP connections. At other levels they are hidden, also errors: a
@@ -83,4 +102,32 @@ fn install(layers: Vec<Box<dyn Layer<Registry> + Send + Sync>>) {
         let what = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(place, what, "panic");
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_unless_the_environment_decides() {
+        for (is_terminal, variables, expected) in [
+            (true, &[][..], true),
+            (false, &[], false),
+            (true, &[("NO_COLOR", "1")], false),
+            (true, &[("NO_COLOR", "")], true),
+            (true, &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], false),
+            (true, &[("CLICOLOR", "0")], false),
+            (true, &[("CLICOLOR", "1")], true),
+            (true, &[("TERM", "dumb")], false),
+            (false, &[("CLICOLOR", "1")], false),
+            (false, &[("CLICOLOR_FORCE", "1")], true),
+            (false, &[("CLICOLOR_FORCE", "0")], false),
+        ] {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(wants_colours(is_terminal, variable), expected, "{variables:?}");
+        }
+    }
 }

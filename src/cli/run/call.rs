@@ -39,7 +39,7 @@ const BYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The arguments of `nexo call`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The number to call, such as +84981234567
+    /// The number to call, +84 and nine digits: over a carrier this phone rings, so use your own
     #[arg(value_parser = args::phone)]
     phone: Phone,
     /// The code to read, 4 to 8 digits

@@ -17,6 +17,7 @@ use crate::app::reload::Reloader;
 use crate::app::shutdown::{DRAIN_TIMEOUT, SETTLE_TIMEOUT};
 use crate::app::systemd;
 use crate::app::{App, Ports, open_store};
+use crate::config::server::DEFAULT_PUBLIC_URL;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::secrets::new_api_key;
 use crate::{process, telemetry, voice};
@@ -29,7 +30,21 @@ const STOPPED: &str = "stopped immediately; the next start settles the calls in 
 
 const DEMO_EMAIL: &str = "demo@localhost";
 
+/// The example of the first request. With a test key no phone rings.
 const EXAMPLE_PHONE: &str = "+84981234567";
+
+/// What the first start of a gateway tells its operator.
+struct FirstRun {
+    /// The keys of the demo account, if one was created.
+    demo_keys: Option<DemoKeys>,
+    has_operator: bool,
+}
+
+/// The keys of the demo account, shown once.
+struct DemoKeys {
+    live: ApiKey,
+    test: ApiKey,
+}
 
 /// Reads the current configuration.
 pub type Load = dyn Fn() -> Result<Loaded, ConfigError>;
@@ -49,19 +64,24 @@ pub async fn run(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<(
 async fn serve(loaded: Loaded, load: &Load, as_json: bool) -> anyhow::Result<()> {
     let config = &loaded.config;
     process::warn_of_few_files();
-    process::warn_of_readable_secrets(&loaded);
+    for warning in process::readable_secrets(&loaded) {
+        tracing::warn!("{warning}");
+    }
     let recorder = telemetry::install_recorder()?;
     let ports = Ports::bind(config)?;
     // Checked before the database changes, because the demo account's key is shown only after a successful start.
     voice::prompts(config)?;
     let (store, serving) = open_store(config).await?;
-    let demo_key = demo_account(config, &store).await?;
+    let first_run = FirstRun {
+        demo_keys: demo_account(config, &store).await?,
+        has_operator: store.accounts().has_operator().await?,
+    };
     let mut terminated = signal(SignalKind::terminate())?;
     let mut hung_up = signal(SignalKind::hangup())?;
     let app = App::start(config, ports, (store, serving), recorder, None).await?;
     match as_json {
-        true => print_json(config, &app, demo_key.as_ref()),
-        false => print_text(config, &app, demo_key.as_ref()),
+        true => print_json(config, &app, &first_run),
+        false => print_text(config, &app, &first_run),
     }
     // After the start: an error of the start is one line.
     log_warnings(config);
@@ -141,8 +161,8 @@ impl Reloads {
 }
 
 /// Creates a demo account with free credit if the database has no accounts and no carrier has a gateway. Returns its
-/// key, which is shown once.
-async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<ApiKey>> {
+/// keys, which are shown once.
+async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<DemoKeys>> {
     if config.has_gateways() || !store.accounts().all().await?.is_empty() {
         return Ok(None);
     }
@@ -156,7 +176,9 @@ async fn demo_account(config: &Config, store: &Store) -> anyhow::Result<Option<A
         Err(StoreError::Conflict(Conflict::EmailTaken)) => return Ok(None),
         created => created?,
     };
-    create_key(store, account_id, "demo").await.map(Some)
+    let live = create_key(store, account_id, "demo", KeyMode::Live).await?;
+    let test = create_key(store, account_id, "demo, test", KeyMode::Test).await?;
+    Ok(Some(DemoKeys { live, test }))
 }
 
 /// Creates the demo account without password, with `free` as free credit. It is a sign-up, so its mailbox receives
@@ -174,13 +196,14 @@ pub async fn create_account(store: &Store, free: Micros) -> Result<AccountId, St
     Ok(store.accounts().sign_up(sign_up).await?.id)
 }
 
-/// Creates a live key without an allowlist.
+/// Creates a key without an allowlist.
 pub async fn create_key(
     store: &Store,
     account_id: AccountId,
     name: &str,
+    mode: KeyMode,
 ) -> anyhow::Result<ApiKey> {
-    let key = new_api_key(KeyMode::Live)?;
+    let key = new_api_key(mode)?;
     store
         .accounts()
         .create_key(NewKey {
@@ -188,7 +211,7 @@ pub async fn create_key(
             name,
             hash: key.hash(),
             hint: key.hint(),
-            test: false,
+            test: mode == KeyMode::Test,
             allowlist: &[],
             created_at_ms: unix_ms(),
         })
@@ -196,25 +219,31 @@ pub async fn create_key(
     Ok(key)
 }
 
-fn print_json(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
+fn print_json(config: &Config, app: &App, first_run: &FirstRun) {
     let sandbox = app.sandbox.as_ref().map(|s| s.local_addr().to_string());
+    let keys = first_run.demo_keys.as_ref();
     println!(
         "{}",
         json!({
             "http": format!("http://{}", app.http),
+            "site": site_url(config, app),
             "metrics": format!("http://{}/metrics", app.metrics),
             "sandbox": sandbox,
             "carriers_without_route": config.carriers_without_route(),
-            "demo_key": demo_key.map(ApiKey::reveal),
+            "has_operator": first_run.has_operator,
+            "demo_key": keys.map(|keys| keys.live.reveal()),
+            "demo_test_key": keys.map(|keys| keys.test.reveal()),
         })
     );
 }
 
-fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
+fn print_text(config: &Config, app: &App, first_run: &FirstRun) {
+    let site = site_url(config, app);
     println!("NEXO ROUTE {} is ready.", env!("CARGO_PKG_VERSION"));
-    println!("  API       http://{}/api/v1", app.http);
-    println!("  metrics   http://{}/metrics", app.metrics);
-    println!("  database  {}", config.database.masked_url());
+    println!("  site          {site}");
+    println!("  API           http://{}/api/v1", app.http);
+    println!("  metrics       http://{}/metrics", app.metrics);
+    println!("  database      {}", config.database.masked_url());
     for route in &app.engine.dispatcher.carriers {
         let trunk = route.trunk.current();
         let gateways: Vec<&str> = trunk.gateways.iter().map(|g| g.name.as_str()).collect();
@@ -222,21 +251,42 @@ fn print_text(config: &Config, app: &App, demo_key: Option<&ApiKey>) {
             true => "no route".to_owned(),
             false => gateways.join(", "),
         };
-        println!("  {:<9} {names}", route.trunk.carrier.name());
+        println!("  {:<13} {names}", route.trunk.carrier.name());
     }
-    let Some(key) = demo_key else {
-        return;
-    };
+    if !first_run.has_operator {
+        println!();
+        println!("No operator exists. Create one, and sign in at {site}/auth/sign-in:");
+        println!();
+        println!("  nexo account create --email you@example.com --password - --operator");
+    }
+    if let Some(keys) = &first_run.demo_keys {
+        print_demo(app, keys);
+    }
+}
+
+fn print_demo(app: &App, keys: &DemoKeys) {
     println!();
     println!("The database was empty. Created the account {DEMO_EMAIL} with free credit.");
-    println!("Its API key is shown only once:");
+    println!("Its API keys are shown only once. With the test key no phone ever rings:");
     println!();
-    println!("  export NEXO_KEY={}", key.reveal());
+    println!("  export NEXO_KEY={}", keys.test.reveal());
     println!();
-    println!("Send your first OTP:");
+    println!("The live key is charged, and rings phones once a carrier has a gateway:");
+    println!();
+    println!("  {}", keys.live.reveal());
+    println!();
+    println!("Send your first OTP with the test key:");
     println!();
     println!("  curl -X POST http://{}/api/v1/send-otp \\", app.http);
     println!("    -H \"Authorization: Bearer $NEXO_KEY\" \\");
     println!("    -H \"Content-Type: application/json\" \\");
     println!("    -d '{{\"phone\":\"{EXAMPLE_PHONE}\",\"code\":\"482917\"}}'");
+}
+
+/// The address of the site: `server.public_url`, or where it listens if only that is configured.
+fn site_url(config: &Config, app: &App) -> String {
+    match config.server.public_url.as_str() {
+        DEFAULT_PUBLIC_URL => format!("http://{}", app.http),
+        url => url.trim_end_matches('/').to_owned(),
+    }
 }

@@ -106,12 +106,10 @@ fn table(status: &Status) -> String {
     }
     let mut text = output::table(COLUMNS, &rows);
     text.push('\n');
-    for carrier in &status.carriers {
-        for gateway in carrier.gateways.iter().filter(|g| !g.ladder.is_empty()) {
-            let (carrier, name) = (&carrier.carrier, &gateway.gateway);
-            text.push_str(&format!("\n{carrier}, {name}: last probe\n"));
-            text.extend(gateway.ladder.iter().map(rung));
-        }
+    for (carriers, gateway) in probes(status) {
+        let (carriers, name) = (carriers.join(", "), &gateway.gateway);
+        text.push_str(&format!("\n{carriers}; {name}: last probe\n"));
+        text.extend(gateway.ladder.iter().map(rung));
     }
     if !status.running {
         text.push_str(
@@ -119,6 +117,30 @@ fn table(status: &Status) -> String {
         );
     }
     text
+}
+
+/// The gateways with their last probes. Carriers that share a gateway, such as the sandbox, are listed with the first
+/// one's probe, if the others exchanged the same messages.
+fn probes(status: &Status) -> Vec<(Vec<&str>, &GatewayStatus)> {
+    fn is_alike(one: &GatewayStatus, other: &GatewayStatus) -> bool {
+        let messages = |gateway: &GatewayStatus| {
+            let parts = |rung: &Rung| {
+                (rung.direction.clone(), rung.message.clone(), rung.peer.clone(), rung.repeated)
+            };
+            gateway.ladder.iter().map(parts).collect::<Vec<_>>()
+        };
+        (&one.gateway, &one.uri) == (&other.gateway, &other.uri) && messages(one) == messages(other)
+    }
+    let mut probes: Vec<(Vec<&str>, &GatewayStatus)> = Vec::new();
+    for carrier in &status.carriers {
+        for gateway in carrier.gateways.iter().filter(|gateway| !gateway.ladder.is_empty()) {
+            match probes.iter_mut().find(|(_, known)| is_alike(known, gateway)) {
+                Some((carriers, _)) => carriers.push(&carrier.carrier),
+                None => probes.push((vec![&carrier.carrier], gateway)),
+            }
+        }
+    }
+    probes
 }
 
 fn rung(rung: &Rung) -> String {

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod configuration;
+mod first_run;
 mod keys;
 mod nexo;
 mod outbox;

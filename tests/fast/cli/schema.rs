@@ -55,6 +55,7 @@ fn a_database_of_a_development_version_is_refused_and_left_unchanged(backend: Ba
         });
         for command in [
             &["serve"][..],
+            &["config", "check"],
             &["migrate", "up"],
             &["migrate", "down"],
             &["migrate", "status"],

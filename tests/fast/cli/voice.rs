@@ -313,6 +313,18 @@ fn a_call_plays_the_recordings() {
     let steps = result["timeline"].as_array().unwrap();
     assert_eq!(steps[0]["what"], "the carrier receives the INVITE", "{result}");
     assert!(nexo.dir().join("demo-call.wav").exists());
+    // Bodies are shown as they were received, in the order of the reference.
+    let text = nexo.succeed(&["demo", "+84981234567", "4829", "--save", "again.wav"]);
+    let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
+    for (start, keys) in [
+        ("response 202", &["ok", "id", "carrier", "status", "cost", "balance", "total"][..]),
+        ("webhook  ", &["type", "id", "phone", "carrier", "status", "cost", "error_code"]),
+        ("delivery ", &["ok", "id", "phone", "carrier", "status", "cost", "error_code"]),
+    ] {
+        let places: Vec<_> =
+            keys.iter().map(|key| line(start).find(&format!("\"{key}\":"))).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", line(start));
+    }
 }
 
 /// Writes a built-in prompt as a recording.

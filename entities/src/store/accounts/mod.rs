@@ -137,6 +137,16 @@ impl Accounts<'_> {
         row.map(Account::from_row).transpose()
     }
 
+    /// Whether an open account has access to the operator pages.
+    pub async fn has_operator(self) -> Result<bool, StoreError> {
+        let operator = account::Entity::find()
+            .filter(account::Column::Operator.eq(true))
+            .filter(account::Column::ClosedAtMs.is_null())
+            .one(&self.store.core_reader)
+            .await?;
+        Ok(operator.is_some())
+    }
+
     /// Returns all accounts, oldest first.
     pub async fn all(self) -> Result<Vec<Account>, StoreError> {
         let rows = account::Entity::find()

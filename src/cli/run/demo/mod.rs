@@ -1,15 +1,15 @@
 //! `nexo demo`: sends one OTP from the HTTP API to the sandbox carrier's phone, and shows and checks each step.
 //! Uses free ports and a temporary database; the configured gateway is not touched.
 
-use std::io::{IsTerminal, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use actix_web::{App as WebApp, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::{Context, bail};
 use nexo_actors::clock::unix_ms;
+use nexo_domain::account::api_key::KeyMode;
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Language};
@@ -18,11 +18,18 @@ use nexo_domain::webhook::HashedSecret;
 use nexo_entities::store::Store;
 use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::webhooks::endpoints::NewEndpoint;
-use nexo_voice::sandbox::{CallRecord, Party, SandboxEvent};
+use nexo_voice::sandbox::CallRecord;
 use rand::RngExt;
-use serde_json::{Map, Value, json};
-use tokio::sync::{broadcast, mpsc};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
+mod customer;
+mod timeline;
+
+use self::customer::{Body, Client, OtpRequest, Webhook, start_receiver};
+use self::timeline::Timeline;
 use super::serve::{create_account, create_key};
 use crate::app::{App, Ports, open_store};
 use crate::cli::args;
@@ -79,16 +86,17 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<C
     let mut report = Report::new(as_json);
     report.print("NEXO ROUTE demo: one OTP from the HTTP API to the phone, all on this machine.\n");
     let before = client.get("balance").await?;
-    report.print(&format!("wallet   {} USD", exact(&before["total"])));
+    report.print(&format!("wallet   {} USD", before.exact("total")));
     report.print(&format!("request  POST /api/v1/send-otp  {phone} code {code}"));
     let timeline = Timeline::start(code.len(), events, as_json);
     let (status, response) = client.send_otp(&phone, &code).await?;
     report.print(&format!("response {status}  {response}\n"));
-    report.set("request", json!({ "phone": phone, "code": code }));
-    report.set("answer", json!({ "status": status, "body": response }));
+    report.set("request", OtpRequest { phone: &phone, code: &code });
+    report.set("answer", Answer { status, body: &response });
     report.check("the API accepted the OTP (202)", status == 202);
     if status == 202 {
-        let id = response["id"].as_str().unwrap_or_default().to_owned();
+        let id = response.field("id");
+        let id = id.as_str().unwrap_or_default().to_owned();
         let (call, steps) = timeline.follow().await;
         report.set("timeline", json!(steps));
         report_call(&call, &code, &args.save, &mut report)?;
@@ -150,7 +158,7 @@ async fn set_up_customer(store: &Store, receiver_url: &str) -> anyhow::Result<(S
             at_ms: unix_ms(),
         })
         .await?;
-    let key = create_key(store, account_id, "demo").await?;
+    let key = create_key(store, account_id, "demo", KeyMode::Live).await?;
     let secret = crate::secrets::new_webhook_secret();
     let hashed = HashedSecret::of(&secret);
     store
@@ -165,197 +173,37 @@ async fn set_up_customer(store: &Store, receiver_url: &str) -> anyhow::Result<(S
     Ok((key.reveal().to_owned(), secret))
 }
 
-/// The customer's HTTP client.
-struct Client {
-    http: reqwest::Client,
-    base: String,
-    key: String,
+/// The answer of `send-otp` in the report.
+#[derive(Serialize)]
+struct Answer<'a> {
+    status: u16,
+    body: &'a Body,
 }
 
-impl Client {
-    fn new(address: SocketAddr, key: &str) -> Self {
-        Self {
-            http: reqwest::Client::new(),
-            base: format!("http://{address}/api/v1"),
-            key: key.to_owned(),
-        }
-    }
-
-    async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let url = format!("{}/{path}", self.base);
-        let response = self.http.get(url).bearer_auth(&self.key).send().await?;
-        Ok(serde_json::from_slice(&response.bytes().await?)?)
-    }
-
-    async fn send_otp(&self, phone: &str, code: &str) -> anyhow::Result<(u16, Value)> {
-        let response = self
-            .http
-            .post(format!("{}/send-otp", self.base))
-            .bearer_auth(&self.key)
-            .header("Content-Type", "application/json")
-            .body(serde_json::json!({ "phone": phone, "code": code }).to_string())
-            .send()
-            .await?;
-        let status = response.status().as_u16();
-        Ok((status, serde_json::from_slice(&response.bytes().await?)?))
-    }
+/// The webhook in the report.
+#[derive(Serialize)]
+struct ReceivedWebhook<'a> {
+    signature: &'a str,
+    body: &'a Body,
 }
 
-/// A received webhook.
-struct Webhook {
-    signature: String,
-    body: Vec<u8>,
-}
-
-/// Starts a webhook receiver on a free port. Returns the received webhooks and its URL.
-fn start_receiver() -> anyhow::Result<(mpsc::UnboundedReceiver<Webhook>, String)> {
-    let (received, webhooks) = mpsc::unbounded_channel();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let url = format!("http://{}/webhooks/nexo", listener.local_addr()?);
-    let server = HttpServer::new(move || {
-        WebApp::new()
-            .app_data(web::Data::new(received.clone()))
-            .route("/webhooks/nexo", web::post().to(receive))
-    })
-    .workers(1)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    actix_web::rt::spawn(server);
-    Ok((webhooks, url))
-}
-
-async fn receive(
-    request: HttpRequest,
-    body: web::Bytes,
-    received: web::Data<mpsc::UnboundedSender<Webhook>>,
-) -> HttpResponse {
-    let signature = request
-        .headers()
-        .get("X-NEXO-Signature")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
-    // The demo may have ended.
-    let _ = received.send(Webhook { signature, body: body.to_vec() });
-    HttpResponse::Ok().finish()
-}
-
-/// Prints the call as it happens, from the events of the sandbox carrier.
-struct Timeline {
-    started: Instant,
-    digits: usize,
-    events: broadcast::Receiver<SandboxEvent>,
-    heard: String,
-    /// Whether a reading's digits update one line in place.
-    is_terminal: bool,
-    /// Whether the current line has no line end yet.
-    is_line_open: bool,
-    is_quiet: bool,
-    /// The events with their times.
-    steps: Vec<Value>,
-}
-
-impl Timeline {
-    fn start(digits: usize, events: broadcast::Receiver<SandboxEvent>, is_quiet: bool) -> Self {
-        Self {
-            started: Instant::now(),
-            digits,
-            events,
-            heard: String::new(),
-            is_terminal: std::io::stdout().is_terminal(),
-            is_line_open: false,
-            is_quiet,
-            steps: Vec::new(),
-        }
-    }
-
-    /// Follows the call to its end. Returns the sandbox carrier's record, `None` after a timeout, and the events.
-    async fn follow(mut self) -> (Option<Arc<CallRecord>>, Vec<Value>) {
-        let deadline = tokio::time::Instant::now() + TIMEOUT;
-        loop {
-            let event = tokio::time::timeout_at(deadline, self.events.recv()).await;
-            match event {
-                Ok(Ok(SandboxEvent::Finished { record, .. })) => {
-                    return (Some(record), self.steps);
-                }
-                Ok(Ok(event)) => self.show(&event),
-                Ok(Err(broadcast::error::RecvError::Lagged(_))) => {}
-                Ok(Err(broadcast::error::RecvError::Closed)) | Err(_) => {
-                    return (None, self.steps);
-                }
-            }
-        }
-    }
-
-    fn show(&mut self, event: &SandboxEvent) {
-        match event {
-            SandboxEvent::Invited { .. } => self.line("the carrier receives the INVITE"),
-            SandboxEvent::Ringing { .. } => self.line("the phone rings"),
-            SandboxEvent::Answered { .. } => {
-                self.line("the phone is answered; the greeting starts")
-            }
-            SandboxEvent::DigitHeard { digit, .. } => self.digit(char::from(b'0' + digit)),
-            SandboxEvent::Rejected { code, .. } => self.line(&format!("rejected with {code}")),
-            SandboxEvent::Cancelled { .. } => self.line("the call is cancelled"),
-            SandboxEvent::HungUp { by: Party::Caller, .. } => self.line("we hang up"),
-            SandboxEvent::HungUp { by: Party::Callee, .. } => self.line("the phone hangs up"),
-            SandboxEvent::Finished { .. } => {}
-        }
-    }
-
-    fn step(&mut self, what: &str) {
-        let seconds = self.started.elapsed().as_millis() as f64 / 1e3;
-        self.steps.push(json!({ "seconds": seconds, "what": what }));
-    }
-
-    fn line(&mut self, what: &str) {
-        self.step(what);
-        if self.is_quiet {
-            return;
-        }
-        if std::mem::take(&mut self.is_line_open) {
-            println!();
-        }
-        println!("  {:>6.2} s  {what}", self.started.elapsed().as_secs_f64());
-    }
-
-    fn digit(&mut self, digit: char) {
-        self.heard.push(digit);
-        self.step(&format!("the phone hears {digit}"));
-        if self.is_quiet {
-            return;
-        }
-        let position = (self.heard.len() - 1) % self.digits + 1;
-        let reading = (self.heard.len() - 1) / self.digits + 1;
-        let so_far = &self.heard[self.heard.len() - position..];
-        let mut shown: String = so_far.chars().flat_map(|c| [c, ' ']).collect();
-        shown.push_str(&"· ".repeat(self.digits - position));
-        let text = format!(
-            "  {:>6.2} s  reading {reading}: the phone hears  {shown}",
-            self.started.elapsed().as_secs_f64()
-        );
-        self.is_line_open = self.is_terminal && position < self.digits;
-        match self.is_line_open {
-            true => print!("\r{text}"),
-            false if self.is_terminal => println!("\r{text}"),
-            false => println!("{text}"),
-        }
-        // Without a line end, stdout is not flushed.
-        let _ = std::io::stdout().flush();
-    }
+/// The wallet in the report.
+#[derive(Serialize)]
+struct Wallet<'a> {
+    before: &'a Body,
+    after: &'a Body,
 }
 
 /// The demo's report: lines printed as it runs, or one JSON object at the end, and the results of the checks.
 struct Report {
     is_quiet: bool,
-    json: Map<String, Value>,
+    json: BTreeMap<&'static str, Box<RawValue>>,
     checks: Vec<(String, bool)>,
 }
 
 impl Report {
     fn new(is_quiet: bool) -> Report {
-        Report { is_quiet, json: Map::new(), checks: Vec::new() }
+        Report { is_quiet, json: BTreeMap::new(), checks: Vec::new() }
     }
 
     fn print(&self, line: &str) {
@@ -364,8 +212,9 @@ impl Report {
         }
     }
 
-    fn set(&mut self, name: &str, value: Value) {
-        self.json.insert(name.to_owned(), value);
+    fn set(&mut self, name: &'static str, value: impl Serialize) {
+        let value = to_raw_value(&value).expect("the report serializes");
+        self.json.insert(name, value);
     }
 
     fn check(&mut self, what: impl Into<String>, ok: bool) {
@@ -385,7 +234,7 @@ impl Report {
         });
         let checks = self.checks.iter();
         let checks = checks.map(|(what, ok)| json!({ "what": what, "ok": ok }));
-        let checks = checks.collect();
+        let checks: Vec<Value> = checks.collect();
         self.set("checks", checks);
         self.set("ok", json!(all_ok));
         let output = CommandOutput::new("", self.json);
@@ -434,34 +283,26 @@ async fn report_webhook(
     let Ok(Some(webhook)) = tokio::time::timeout(TIMEOUT, webhooks.recv()).await else {
         return report.check("a webhook arrived", false);
     };
-    let body = String::from_utf8_lossy(&webhook.body);
-    report.print(&format!("webhook  {body}"));
+    let Ok(event) = Body::parse(&webhook.body) else {
+        return report.check("the webhook is JSON", false);
+    };
+    report.print(&format!("webhook  {event}"));
     report.print(&format!("         X-NEXO-Signature: {}", webhook.signature));
-    let event: Value = serde_json::from_slice(&webhook.body).unwrap_or_default();
-    report.set("webhook", json!({ "signature": webhook.signature, "body": event }));
+    report.set("webhook", ReceivedWebhook { signature: &webhook.signature, body: &event });
     report.check(
         "the webhook's signature is valid",
         HashedSecret::of(secret).verify(&webhook.body, &webhook.signature),
     );
     report.check(
         "the webhook reports otp.delivered for this OTP",
-        event["type"] == "otp.delivered" && event["id"] == id,
+        event.field("type") == "otp.delivered" && event.field("id") == id,
     );
-}
-
-fn amount(value: &Value) -> Option<Micros> {
-    value.to_string().parse().ok()
-}
-
-/// Formats an amount like the API.
-fn exact(value: &Value) -> String {
-    amount(value).map_or_else(|| value.to_string(), |amount| amount.to_string())
 }
 
 async fn report_wallet(
     client: &Client,
     id: &str,
-    before: &Value,
+    before: &Body,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let delivery = client.get(&format!("deliveries/{id}")).await?;
@@ -469,18 +310,19 @@ async fn report_wallet(
     report.print(&format!("delivery {delivery}"));
     report.print(&format!(
         "wallet   {} USD before, {} USD after",
-        exact(&before["total"]),
-        exact(&after["total"])
+        before.exact("total"),
+        after.exact("total")
     ));
-    report.set("delivery", delivery.clone());
-    report.set("wallet", json!({ "before": before, "after": after }));
-    report.check("GET /deliveries reports delivered", delivery["status"] == "delivered");
-    let paid = amount(&before["total"])
-        .zip(amount(&after["total"]))
+    report.set("delivery", &delivery);
+    report.set("wallet", Wallet { before, after: &after });
+    report.check("GET /deliveries reports delivered", delivery.field("status") == "delivered");
+    let paid = before
+        .amount("total")
+        .zip(after.amount("total"))
         .and_then(|(before, after)| before.checked_sub(after));
     report.check(
         "the OTP was charged exactly once",
-        paid.is_some() && paid == amount(&delivery["cost"]),
+        paid.is_some() && paid == delivery.amount("cost"),
     );
     Ok(())
 }
