@@ -1,5 +1,5 @@
-//! The shipped HAProxy configurations, run by Debian's HAProxy: no header of a client changes its address, or the
-//! address of the site.
+//! The shipped configurations of proxies, run by Debian's HAProxy, nginx and Caddy: no header of a client changes its
+//! address, or the address of the site.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -28,7 +28,7 @@ const ADDRESS_HEADERS: [&str; 12] = [
     "X-Original-Forwarded-For",
 ];
 
-/// HAProxy with a shipped configuration, on other ports.
+/// A proxy with a shipped configuration, on other ports and without TLS.
 struct Proxy {
     url: String,
     child: Child,
@@ -38,29 +38,56 @@ struct Proxy {
 impl Proxy {
     async fn start(file: &str, gateway: &Gateway) -> Proxy {
         let node = gateway.url.trim_start_matches("http://");
-        let own = format!("127.0.0.1:{}", free_ports(1));
-        let mut config = std::fs::read_to_string(harness::repository(file)).unwrap();
-        for (shipped, actual) in [
-            ("127.0.0.1:8081", node),
-            ("127.0.0.1:8082", node),
-            ("nexo-a:8080", node),
-            ("nexo-b:8080", node),
-            ("bind 127.0.0.1:8088", &format!("bind {own}")),
-            ("bind :8088", &format!("bind {own}")),
-        ] {
-            config = config.replace(shipped, actual);
-        }
-        assert_eq!(config.matches(node).count(), 2, "{config}");
+        let port = free_ports(2);
+        let own = format!("127.0.0.1:{port}");
+        let shipped = std::fs::read_to_string(harness::repository(file)).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("haproxy.cfg");
+        let replaced = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .fold(shipped.clone(), |config, (shipped, actual)| config.replace(shipped, actual))
+        };
+        let (mut command, config, nodes) = if file.contains("haproxy") {
+            let config = replaced(&[
+                ("127.0.0.1:8081", node),
+                ("127.0.0.1:8082", node),
+                ("nexo-a:8080", node),
+                ("nexo-b:8080", node),
+                ("bind 127.0.0.1:8088", &format!("bind {own}")),
+                ("bind :8088", &format!("bind {own}")),
+            ]);
+            let mut command = Command::new("haproxy");
+            command.args(["-db", "-q", "-f"]);
+            (command, config, 2)
+        } else if file.contains("nginx") {
+            let server = replaced(&[
+                ("127.0.0.1:8080", node),
+                ("listen 443 ssl http2", &format!("listen {own}")),
+                ("listen 80", &format!("listen 127.0.0.1:{}", port + 1)),
+                ("    ssl_certificate", "    # ssl_certificate"),
+            ]);
+            let mut command = Command::new("nginx");
+            command.arg("-p").arg(dir.path()).args(["-e", "stderr", "-c"]);
+            (command, nginx_around(&server), 1)
+        } else {
+            let site = replaced(&[
+                ("127.0.0.1:8080", node),
+                ("\notp.example.com {", &format!("\nhttp://:{port} {{")),
+            ]);
+            let mut command = Command::new("caddy");
+            command.args(["run", "--adapter", "caddyfile", "--config"]);
+            (command, format!("{{\n\tadmin off\n}}\n{site}"), 1)
+        };
+        assert_eq!(config.matches(node).count(), nodes, "{config}");
+        let path = dir.path().join("proxy.conf");
         std::fs::write(&path, config).unwrap();
-        let child = Command::new("haproxy")
-            .args(["-db", "-q", "-f"])
+        let child = command
             .arg(&path)
+            .env("HOME", dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("Debian's package haproxy");
+            .expect("Debian's packages haproxy, nginx-light and caddy");
         let proxy = Proxy { url: format!("http://{own}"), child, _dir: dir };
         until("the proxy has a ready node", SOON, async || {
             let ready = client().get(format!("{}/healthz", proxy.url)).send().await;
@@ -69,6 +96,15 @@ impl Proxy {
         .await;
         proxy
     }
+}
+
+/// The main configuration of an nginx that belongs to the test.
+fn nginx_around(server: &str) -> String {
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary = temporary.map(|name| format!("{name}_temp_path {name};\n")).concat();
+    format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{server}}}\n"
+    )
 }
 
 impl Drop for Proxy {
@@ -162,6 +198,8 @@ cases! {
     no_header_of_a_client_is_believed:
     by_the_proxy_of_two_nodes("packaging/haproxy.cfg");
     by_the_proxy_of_containers("packaging/haproxy.compose.cfg");
+    by_nginx("packaging/nginx.conf");
+    by_caddy("packaging/Caddyfile");
 }
 
 #[tokio::test(flavor = "multi_thread")]
