@@ -92,7 +92,8 @@ struct ApiKeyScheme;
 impl Modify for ApiKeyScheme {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
-        scheme.description = Some("`sk_live_…`, or `sk_test_…` for the sandbox carrier.".into());
+        scheme.description =
+            Some("`sk_live_…`, or `sk_test_…` for the sandbox carrier: no phone rings.".into());
         if let Some(components) = document.components.as_mut() {
             components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
         }

@@ -18,7 +18,7 @@ pub async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> HttpRes
     }
     let free_otps = site.free_otps();
     let price = site.terms.current().price;
-    let request = send_otp_curl(&site.public_url.link("/api/v1/send-otp"), "$NEXO_KEY");
+    let request = send_otp_curl(&site.public_url.link("/api/v1/send-otp"), "sk_test_…");
     let response = format!(
         "{{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"carrier\": \"viettel\",\n  \"status\": \"sent\",\n  \"cost\": {price},\n  \"balance\": 9.978\n}}"
     );

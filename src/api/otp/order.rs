@@ -22,7 +22,7 @@ use crate::api::state::ApiState;
 /// The values are raw JSON, so that each gets its own error and a code leaves no copy in the parser.
 #[derive(Deserialize, ToSchema)]
 pub(in crate::api) struct SendOtp<'a> {
-    /// A Vietnamese mobile in E.164: `+84` and nine digits.
+    /// A Vietnamese mobile in E.164: `+84` and nine digits. With a live key it rings: try your own phone, not the example.
     #[serde(borrow)]
     #[schema(value_type = Phone, required = true, example = "+84981234567")]
     phone: Option<&'a RawValue>,

@@ -39,11 +39,12 @@ async fn show_member(member: Member, site: Site) -> PageResult {
     Ok(Page::new(NavItem::Docs, l.t(texts::TITLE), body).respond(&member))
 }
 
-/// The account's newest active key, masked; a live key comes before test keys.
+/// The account's newest active key, masked. A test key comes before live keys, because the examples name a number that
+/// may be somebody's.
 async fn masked_key(site: &SiteState, account: AccountId) -> Result<Option<String>, PageError> {
     let keys = site.store.accounts().keys(Some(account)).await?;
     let active = keys.iter().filter(|key| key.revoked_at_ms.is_none());
-    let preferred = active.min_by_key(|key| (key.test, std::cmp::Reverse(key.created_at_ms)));
+    let preferred = active.min_by_key(|key| (!key.test, std::cmp::Reverse(key.created_at_ms)));
     Ok(preferred.map(masked))
 }
 

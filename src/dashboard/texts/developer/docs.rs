@@ -5,12 +5,12 @@ texts! {
     LEAD = "One HTTP POST makes a Vietnamese mobile phone ring, and a voice reads the code.", "Chỉ một yêu cầu HTTP POST, số di động Việt Nam sẽ đổ chuông và hệ thống đọc mã.";
     CONTENTS = "On this page", "Trên trang này";
     BASE = "Base URL", "URL gốc";
-    YOUR_KEY = "The examples read your key {key} from the variable NEXO_KEY. The full key is shown only when it is created.", "Các ví dụ đọc khóa {key} của bạn từ biến NEXO_KEY. Khóa đầy đủ chỉ hiển thị khi tạo.";
-    NO_KEY = "The examples read your key from the variable NEXO_KEY. Create one under API keys.", "Các ví dụ đọc khóa của bạn từ biến NEXO_KEY. Hãy tạo khóa trong mục Khóa API.";
+    YOUR_KEY = "The examples read your key {key} from the variable NEXO_KEY. The full key is shown only when it is created. With a live key, use your own phone number.", "Các ví dụ đọc khóa {key} của bạn từ biến NEXO_KEY. Khóa đầy đủ chỉ hiển thị khi tạo. Với khóa thật, hãy dùng số điện thoại của chính bạn.";
+    NO_KEY = "The examples read your key from the variable NEXO_KEY. Create a test key under API keys. With a live key, use your own phone number.", "Các ví dụ đọc khóa của bạn từ biến NEXO_KEY. Hãy tạo khóa thử nghiệm trong mục Khóa API. Với khóa thật, hãy dùng số điện thoại của chính bạn.";
     QUICKSTART = "Quickstart", "Bắt đầu nhanh";
     QUICKSTART_1 = "Sign up: your wallet starts with {count} free test OTPs.", "Đăng ký: ví của bạn có sẵn {count} OTP dùng thử miễn phí.";
-    QUICKSTART_2 = "Create an API key. It begins with sk_live_ and is shown only once.", "Tạo khóa API. Khóa bắt đầu bằng sk_live_ và chỉ hiển thị một lần.";
-    QUICKSTART_3 = "Send your first OTP:", "Gửi OTP đầu tiên:";
+    QUICKSTART_2 = "Create a test API key. It begins with sk_test_ and is shown only once. No phone rings.", "Tạo khóa API thử nghiệm. Khóa bắt đầu bằng sk_test_, chỉ hiển thị một lần và không làm máy nào đổ chuông.";
+    QUICKSTART_3 = "Send your first OTP. With a live key (sk_live_), replace the number with your own: that phone rings.", "Gửi OTP đầu tiên. Với khóa thật (sk_live_), hãy thay bằng số của chính bạn vì máy đó sẽ đổ chuông.";
     AUTH = "Authentication", "Xác thực";
     AUTH_1 = "Send the key with every request, as Authorization: Bearer sk_live_…. A key belongs to one account. We store only its SHA-256 hash, so a lost key cannot be recovered. If a key leaks, revoke it; it is rejected within a second.", "Gửi khóa kèm mọi yêu cầu, dạng Authorization: Bearer sk_live_…. Mỗi khóa thuộc về một tài khoản. Chúng tôi chỉ lưu mã băm SHA-256 nên không thể khôi phục khóa đã mất. Nếu khóa bị lộ, hãy thu hồi; khóa sẽ bị từ chối trong vòng một giây.";
     AUTH_2 = "Keys that begin with sk_test_ call only the sandbox carrier. They are free of charge and get the same responses as live keys.", "Khóa bắt đầu bằng sk_test_ chỉ gọi nhà mạng sandbox. Khóa thử nghiệm miễn phí và nhận phản hồi giống khóa thật.";
