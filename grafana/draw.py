@@ -12,6 +12,7 @@ import argparse
 import json
 import pathlib
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.parse
@@ -29,24 +30,24 @@ def query(server, path, **arguments):
         raise ValueError(json.load(error).get("error", str(error)))
 
 
-def substituted(expression, seconds, interval):
+def substituted(expression, seconds, interval, realm):
     """The expression with its dashboard variables replaced."""
     for name, value in (
         ("$__rate_interval", f"{interval}s"),
         ("$__range", f"{seconds}s"),
         ("$node", ".*"),
         ("$carrier", ".*"),
-        ("$realm", "live"),
+        ("$realm", realm),
     ):
         expression = expression.replace(name, value)
     return expression
 
 
-def series(server, panel, seconds, interval, until):
+def series(server, panel, seconds, interval, until, realm):
     """The results of a panel's queries: a list of (legend, times, values)."""
     found = []
     for target in panel["targets"]:
-        expression = substituted(target["expr"], seconds, interval)
+        expression = substituted(target["expr"], seconds, interval, realm)
         result = query(server, "query_range", query=expression, start=until - seconds, end=until, step=max(1, seconds / 240))
         if not any(value not in ("NaN", "+Inf", "-Inf") for one in result for _, value in one["values"]):
             raise ValueError(f"no data: {expression}")
@@ -122,7 +123,11 @@ def draw(dashboard, data, file):
         box = figure.add_axes((x + left, y + h * 0.2, w - left - 0.01, h * 0.62))
         box.set_title(panel["title"], loc="left")
         kind = panel["type"]
-        if kind == "stat":
+        if not lines:
+            box.axis("off")
+            box.text(0, 0.5, textwrap.fill(defaults["noValue"], int(w * 110)), fontsize=7, color="#868e96",
+                     transform=box.transAxes, va="center")
+        elif kind == "stat":
             box.axis("off")
             latest = [(name, [v for v in values if v == v][-1:] or [float("nan")]) for name, _, values in lines]
             for line, (name, values) in enumerate(latest[:3]):
@@ -186,6 +191,7 @@ def main():
     parser.add_argument("prometheus")
     parser.add_argument("--seconds", type=int, default=600, help="the length of the range, up to now")
     parser.add_argument("--interval", type=int, default=20, help="the window of rates, in seconds")
+    parser.add_argument("--realm", default="live", help="live (real carriers) or sandbox")
     parser.add_argument("--out", help="the directory of the PNGs")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a panel has no data")
     parser.add_argument("--not-zero", action="append", nargs="+", default=[], metavar=("PANEL", "LEGEND"),
@@ -194,16 +200,23 @@ def main():
     until, defects, queried, everything = time.time(), [], 0, []
     for path in sorted((HERE / "dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text())
+        for annotation in dashboard["annotations"]["list"]:
+            expression = substituted(annotation["expr"], arguments.seconds, arguments.interval, arguments.realm)
+            try:
+                query(arguments.prometheus, "query", query=expression)
+            except ValueError as error:
+                defects.append(f"{dashboard['title']}: {annotation['name']}: {error}")
         data = {}
         for panel in dashboard["panels"]:
             if panel["type"] == "row":
                 continue
             queried += 1
             try:
-                data[panel["id"]] = series(arguments.prometheus, panel, arguments.seconds, arguments.interval, until)
+                data[panel["id"]] = series(arguments.prometheus, panel, arguments.seconds, arguments.interval, until,
+                                           arguments.realm)
             except ValueError as error:
                 defects.append(f"{dashboard['title']}: {panel['title']}: {error}")
-                data[panel["id"]] = [("no data", (until - 1, until), (float("nan"),) * 2)]
+                data[panel["id"]] = []
             everything.append((panel["title"], data[panel["id"]]))
         if arguments.out:
             draw(dashboard, data, pathlib.Path(arguments.out) / f"{path.stem}.png")

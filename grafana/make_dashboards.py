@@ -22,8 +22,8 @@ C = 'instance=~"$node",carrier=~"$carrier"'
 L = C + ',realm="$realm"'
 
 # Why a panel may be empty, unless it says so itself.
-NO_OTPS = "No OTPs in this range. Calls of the sandbox are shown when Answered by is set to it."
-NO_CALLS = "No calls in this range. Calls of the sandbox are shown when Answered by is set to it."
+NO_OTPS = "No OTPs in this range. For those of the sandbox, set Answered by."
+NO_CALLS = "No calls in this range. For those of the sandbox, set Answered by."
 NO_NODE = "No data: Prometheus has not scraped a node in this range."
 
 
@@ -181,7 +181,7 @@ ANSWERED_BY = [{"type": "value", "options": {
 TRAFFIC = [
     row("Who answers"),
     panel("stat", "Live keys are answered by", "The built-in sandbox answers live keys as long as no carrier has a gateway. No "
-          "phone rings then.", "none", OK,
+          "phone rings then.", "none", steps(GREEN, (1, YELLOW)),
           (f"max(nexo_sandbox_serves_live{{{N}}})", ""), w=12, h=4, mappings=ANSWERED_BY),
     panel("stat", "Accepted, carriers", "OTPs per second that real carriers accepted, whatever Answered by selects.", "reqps", OK,
           (rate("nexo_otp_requests_total", C + ',realm="live",verdict="accepted"'), ""), w=6, h=4, decimals=1),

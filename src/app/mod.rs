@@ -175,7 +175,7 @@ impl App {
             endpoint: telephony.endpoint.clone(),
             draining: Arc::clone(&draining),
             terms: Arc::clone(&terms),
-            public_url: config.server.public_url.trim_end_matches('/').to_owned(),
+            site: config.server.site_url(http),
         });
         let jobs = start_jobs(config, &api, &site);
         actix_web::rt::spawn(api_server);

@@ -44,7 +44,7 @@ fn check_record_dir(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     can_create_in(Path::new(dir))
-        .with_context(|| format!("cannot write to sandbox.record_dir {dir}"))
+        .with_context(|| format!("sandbox.record_dir: cannot save calls in {dir}"))
 }
 
 /// Opens and closes the SIP and RTP ports. Ports in use may be so by the running gateway.

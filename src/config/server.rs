@@ -10,7 +10,7 @@ use super::read::error::ConfigError;
 use super::read::section::Reader;
 
 /// `server.public_url`, unless configured.
-pub const DEFAULT_PUBLIC_URL: &str = "http://127.0.0.1:8080";
+const DEFAULT_PUBLIC_URL: &str = "http://127.0.0.1:8080";
 
 const ADDRESS: &str = "an IP address and port, such as 127.0.0.1:8080 or [::1]:8080";
 
@@ -60,6 +60,14 @@ impl ServerConfig {
         let url = Url::parse(&self.public_url).ok();
         let host = url.as_ref().and_then(Url::host_str);
         host.unwrap_or_default().to_owned()
+    }
+
+    /// The URL of the site without a final slash: `public_url`, or the address that listens if it is not configured.
+    pub fn site_url(&self, listening: SocketAddr) -> String {
+        match self.public_url.as_str() {
+            DEFAULT_PUBLIC_URL => format!("http://{listening}"),
+            url => url.trim_end_matches('/').to_owned(),
+        }
     }
 
     pub(super) fn read(reader: &mut Reader) -> Result<Self, ConfigError> {

@@ -39,14 +39,14 @@ pub struct Sampled {
     pub draining: Arc<AtomicBool>,
     pub terms: Arc<Terms>,
     /// The URL of the site, to which dashboards link.
-    pub public_url: String,
+    pub site: String,
 }
 
 /// Samples until the actix system ends.
 pub fn sample(sampled: Sampled) {
     let node = sampled.dispatcher.lease.node().node.clone();
     let version = env!("CARGO_PKG_VERSION");
-    let site = sampled.public_url.clone();
+    let site = sampled.site.clone();
     gauge!("nexo_build_info", "version" => version, "node" => node, "site" => site).set(1.0);
     // Register at 0: Prometheus sees no increase from a missing series.
     for name in RARE {

@@ -17,7 +17,6 @@ use crate::app::reload::Reloader;
 use crate::app::shutdown::{DRAIN_TIMEOUT, SETTLE_TIMEOUT};
 use crate::app::systemd;
 use crate::app::{App, Ports, open_store};
-use crate::config::server::DEFAULT_PUBLIC_URL;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::secrets::new_api_key;
 use crate::{process, telemetry, voice};
@@ -226,7 +225,7 @@ fn print_json(config: &Config, app: &App, first_run: &FirstRun) {
         "{}",
         json!({
             "http": format!("http://{}", app.http),
-            "site": site_url(config, app),
+            "site": config.server.site_url(app.http),
             "metrics": format!("http://{}/metrics", app.metrics),
             "sandbox": sandbox,
             "carriers_without_route": config.carriers_without_route(),
@@ -238,7 +237,7 @@ fn print_json(config: &Config, app: &App, first_run: &FirstRun) {
 }
 
 fn print_text(config: &Config, app: &App, first_run: &FirstRun) {
-    let site = site_url(config, app);
+    let site = config.server.site_url(app.http);
     println!("NEXO ROUTE {} is ready.", env!("CARGO_PKG_VERSION"));
     println!("  site          {site}");
     println!("  API           http://{}/api/v1", app.http);
@@ -281,12 +280,4 @@ fn print_demo(app: &App, keys: &DemoKeys) {
     println!("    -H \"Authorization: Bearer $NEXO_KEY\" \\");
     println!("    -H \"Content-Type: application/json\" \\");
     println!("    -d '{{\"phone\":\"{EXAMPLE_PHONE}\",\"code\":\"482917\"}}'");
-}
-
-/// The address of the site: `server.public_url`, or where it listens if only that is configured.
-fn site_url(config: &Config, app: &App) -> String {
-    match config.server.public_url.as_str() {
-        DEFAULT_PUBLIC_URL => format!("http://{}", app.http),
-        url => url.trim_end_matches('/').to_owned(),
-    }
 }

@@ -30,7 +30,8 @@ const PROVOKED: [&str; 7] = [
 ];
 
 /// Panels, each with the lines that must show non-zero values.
-const SHOWN: [&[&str]; 16] = [
+const SHOWN: [&[&str]; 17] = [
+    &["Accepted, carriers"],
     &["OTPs accepted"],
     &["Delivered"],
     &["Requests by status", "202", "402", "502"],

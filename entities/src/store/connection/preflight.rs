@@ -27,10 +27,16 @@ pub fn is_database_url(url: &str) -> bool {
         return false;
     };
     let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let (before_parameters, _) = rest.split_once('?').unwrap_or((rest, ""));
-    let is_cut =
-        rest.contains('#') || (before_parameters.contains('@') && !authority.contains('@'));
+    let (authority, after) = match rest.find(['/', '?', '#']) {
+        Some(end) => rest.split_at(end),
+        None => (rest, ""),
+    };
+    let path = match after.split_once('?') {
+        // Without a path, what follows is the rest of a password rather than parameters.
+        Some((path, _)) if !path.is_empty() => path,
+        _ => after,
+    };
+    let is_cut = after.contains('#') || (path.contains('@') && !authority.contains('@'));
     is_postgres && !is_cut && PgConnectOptions::from_str(url).is_ok()
 }
 
