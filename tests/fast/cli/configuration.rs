@@ -102,7 +102,14 @@ fn the_check_finds_what_stops_a_start_and_changes_nothing() {
         (other("database.url", "postgres://nexo@127.0.0.1:1/nexo"), "127.0.0.1:1 does not answer"),
         (other("sandbox.record_dir", "file"), "in file: "),
         (other("calls.voice_dir", "none"), "calls.voice_dir"),
-        (gateway("uri='sip:127.0.0.1;transport=tls'\ntls_ca='missing.pem'"), "missing.pem"),
+        (
+            gateway("uri='sip:127.0.0.1;transport=tls'\ntls_ca='missing.pem'"),
+            "cannot read missing.pem: ",
+        ),
+        (
+            gateway("uri='sip:127.0.0.1;transport=tls'\ntls_ca='file'"),
+            "file contains no certificate",
+        ),
         (gateway("uri='sip:[::1]'"), "::1 has no IPv4 address"),
     ] {
         nexo.write("nexo.toml", &configuration);

@@ -338,10 +338,10 @@ fn an_invalid_file_is_named_in_the_error() {
     let authority = Authority::new();
     let empty = authority.file("empty.pem", "");
     let missing = authority.folder.path().join("missing.pem");
-    for path in [&empty, &missing] {
+    for (path, reason) in [(&empty, "contains no certificate"), (&missing, "cannot read ")] {
         let files = TlsFiles { authority: Some(path.clone()), ..TlsFiles::default() };
         let error = TlsProfile::build("x", &files).unwrap_err().to_string();
-        assert!(error.contains("contains no certificate"), "{error}");
+        assert!(error.contains(reason), "{error}");
         assert!(error.contains(path.to_str().unwrap()), "{error}");
     }
     let half = TlsFiles { key: Some(empty.clone()), ..authority.files() };

@@ -1,5 +1,6 @@
 //! TLS settings for a gateway (RFC 5922): its name, the trusted authorities, and our client certificate.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use thiserror::Error;
 pub enum TlsError {
     #[error("{name:?} is not a host name or an IP address, as TLS certificates need")]
     Name { name: String },
+    #[error("cannot read {path}: {source}")]
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("{path} contains no certificate in PEM format")]
     NoCertificate { path: PathBuf },
     #[error("{path} contains no private key in PEM format")]
@@ -100,7 +103,8 @@ fn roots(authority: Option<&Path>) -> Result<RootCertStore, TlsError> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let none = || TlsError::NoCertificate { path: path.to_owned() };
-    let found = CertificateDer::pem_file_iter(path).map_err(|_| none())?;
+    let text = read(path)?;
+    let found = CertificateDer::pem_slice_iter(&text);
     let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|_| none())?;
     match found.is_empty() {
         true => Err(none()),
@@ -109,5 +113,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|_| TlsError::NoKey { path: path.to_owned() })
+    PrivateKeyDer::from_pem_slice(&read(path)?)
+        .map_err(|_| TlsError::NoKey { path: path.to_owned() })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
 }
