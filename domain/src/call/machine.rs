@@ -291,6 +291,21 @@ impl Call {
         vec![CallEffect::AskForKey]
     }
 
+    /// Whether a key could change anything from now on.
+    pub fn takes_keys(&self, now: Instant) -> bool {
+        match self.state {
+            CallState::AwaitingKey => true,
+            CallState::Speaking => self.may_repeat(now),
+            CallState::Dialling | CallState::Proceeding | CallState::Ringing | CallState::Ended => {
+                false
+            }
+        }
+    }
+
+    fn may_repeat(&self, now: Instant) -> bool {
+        self.repeats < MAX_REPEATS && self.has_time(self.reading_times.repeated, now)
+    }
+
     fn key_pressed(&mut self, now: Instant) -> Vec<CallEffect> {
         if self.state == CallState::AwaitingKey {
             if !self.has_time(self.reading_times.first, now) {
@@ -300,7 +315,7 @@ impl Call {
             return vec![CallEffect::Speak];
         }
         // The reading in progress goes on.
-        if self.repeats == MAX_REPEATS || !self.has_time(self.reading_times.repeated, now) {
+        if !self.may_repeat(now) {
             return Vec::new();
         }
         self.repeats += 1;

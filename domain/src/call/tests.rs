@@ -119,7 +119,9 @@ fn without_time_for_a_reading_no_key_is_asked_for() {
 fn a_key_that_leaves_no_time_for_a_repetition_does_not_stop_the_reading() {
     let (mut call, now) = call_after(&[TRYING, CallInput::Answered]);
     let late = now + LIMITS.max_call - READING.repeated - MARGIN;
+    assert!(!call.takes_keys(late + Duration::from_millis(1)));
     assert_eq!(call.step(CallInput::KeyPressed, late + Duration::from_millis(1)), []);
+    assert!(call.takes_keys(late));
     assert_eq!(call.step(CallInput::KeyPressed, late), [CallEffect::Repeat(1)]);
 }
 

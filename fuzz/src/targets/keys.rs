@@ -1,7 +1,7 @@
 //! Pressed keys: telephone-events in packets, and DTMF tones in samples.
 
 use nexo_voice::rtp::wire::dtmf_tones::ToneDetector;
-use nexo_voice::rtp::wire::telephone_event::{TelephoneEvent, TelephoneEventReader};
+use nexo_voice::rtp::wire::telephone_event::{KeyChange, TelephoneEvent, TelephoneEventReader};
 
 pub fn run(bytes: &[u8]) {
     let (mut reader, mut presses) = (TelephoneEventReader::default(), 0);
@@ -15,7 +15,8 @@ pub fn run(bytes: &[u8]) {
         if let Some(event) = TelephoneEvent::parse(payload) {
             assert_eq!(TelephoneEvent::parse(&event.bytes()), Some(event));
         }
-        presses += usize::from(reader.read(u32::from_be_bytes(*timestamp), payload).is_some());
+        let change = reader.read(u32::from_be_bytes(*timestamp), payload);
+        presses += usize::from(change.and_then(KeyChange::pressed).is_some());
     }
     assert!(presses <= most);
     let samples: Vec<i16> =

@@ -2,6 +2,7 @@
 
 pub(super) mod deadlines;
 pub mod locate;
+pub mod refusals;
 pub mod shortage;
 pub mod streams;
 pub(super) mod udp;

@@ -43,6 +43,35 @@ pub fn unmapped(from: SocketAddr) -> SocketAddr {
     SocketAddr::new(from.ip().to_canonical(), from.port())
 }
 
+/// The address that the kernel reported, unless it is of another family.
+pub(super) fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|address| SocketAddr::from(*address));
+    let address =
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddr::from(*address)));
+    address.map(unmapped)
+}
+
+/// How often a call is repeated that may have returned the error of an earlier datagram. Such an error is
+/// returned once, but the next one may have arrived. If nothing is received, packets from before a call
+/// could count for it, so receiving tries longer.
+const SEND_RETRIES: usize = 2;
+const RECEIVE_RETRIES: usize = 8;
+
+/// Whether an error may be that of an earlier datagram (see [`super::refusals`]), so that the same call
+/// may succeed now.
+fn may_be_earlier(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::ECONNREFUSED
+            | Errno::EHOSTUNREACH
+            | Errno::ENETUNREACH
+            | Errno::EACCES
+            | Errno::ENOPROTOOPT
+            | Errno::EPROTO
+            | Errno::EMSGSIZE
+    )
+}
+
 /// Sends datagrams, up to [`MAX_BATCH`] for each system call.
 pub struct Sender {
     headers: MultiHeaders<SockaddrStorage>,
@@ -64,7 +93,7 @@ impl Sender {
         addresses: &[Option<SockaddrStorage>],
         mut failed: impl FnMut(usize, Errno),
     ) {
-        let mut next = 0;
+        let (mut next, mut errors) = (0, 0);
         while next < datagrams.len() {
             let end = datagrams.len().min(next + MAX_BATCH);
             let sent = sendmmsg(
@@ -78,10 +107,11 @@ impl Sender {
             .map(Iterator::count);
             match sent {
                 // If fewer were sent, the next one failed. Sending it again returns its error.
-                Ok(sent) if sent > 0 => next += sent,
+                Ok(sent) if sent > 0 => (next, errors) = (next + sent, 0),
                 Err(Errno::EINTR) => {}
-                Ok(_) => next = skip(next, Errno::EAGAIN, &mut failed),
-                Err(error) => next = skip(next, error, &mut failed),
+                Ok(_) => (next, errors) = (skip(next, Errno::EAGAIN, &mut failed), 0),
+                Err(error) if may_be_earlier(error) && errors < SEND_RETRIES => errors += 1,
+                Err(error) => (next, errors) = (skip(next, error, &mut failed), 0),
             }
         }
     }
@@ -114,6 +144,17 @@ impl Receiver {
     /// Receives without waiting, and returns the number of datagrams. At [`MAX_BATCH`] there may be more.
     pub fn receive(&mut self, socket: &UdpSocket) -> usize {
         self.received.clear();
+        for _ in 0..=RECEIVE_RETRIES {
+            match self.receive_batch(socket) {
+                Err(error) if error == Errno::EINTR || may_be_earlier(error) => {}
+                // Otherwise nothing has arrived.
+                Ok(()) | Err(_) => break,
+            }
+        }
+        self.received.len()
+    }
+
+    fn receive_batch(&mut self, socket: &UdpSocket) -> Result<(), Errno> {
         let mut buffers = self.buffers.chunks_exact_mut(self.max_bytes);
         let mut slices: [[IoSliceMut<'_>; 1]; MAX_BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(buffers.next().unwrap_or_default())]);
@@ -123,17 +164,13 @@ impl Receiver {
             &mut slices,
             MsgFlags::MSG_DONTWAIT,
             None,
-        );
-        // An error concerns an earlier datagram, or means that nothing arrived.
-        for message in received.into_iter().flatten() {
-            let from = message.address.and_then(|from: SockaddrStorage| {
-                let v4 = from.as_sockaddr_in().map(|from| SocketAddr::from(*from));
-                v4.or_else(|| from.as_sockaddr_in6().map(|from| SocketAddr::from(*from)))
-            });
+        )?;
+        for message in received {
+            let from = message.address.and_then(|from: SockaddrStorage| socket_address(&from));
             let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-            self.received.push((message.bytes, unmapped(from.unwrap_or(unknown))));
+            self.received.push((message.bytes, from.unwrap_or(unknown)));
         }
-        self.received.len()
+        Ok(())
     }
 
     /// The datagrams of the last [`Receiver::receive`], with their sources.

@@ -14,6 +14,7 @@ use nexo_voice::rtp::send::clock::{MediaClock, StreamConfig};
 use nexo_voice::rtp::send::ports::PortRange;
 use nexo_voice::rtp::wire::packet;
 use nexo_voice::rtp::wire::packet::Header;
+use nexo_voice::rtp::wire::telephone_event::EventTypes;
 use nexo_voice::speech::prompts::{FRAME, Piece, Script};
 use nix::cmsg_space;
 use nix::sys::socket::{
@@ -217,7 +218,7 @@ fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> StreamConfig {
         codec: Codec::Pcma,
         script: Script { pieces: vec![Piece { audio: &SILENCE, repeat: frames, mark: None }] },
         frames_per_packet: 1,
-        telephone_event: None,
+        event_types: EventTypes::default(),
         wants_dtmf: true,
         srtp_keys: None,
         media_timeout_frames: 0,

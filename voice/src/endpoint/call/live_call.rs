@@ -5,6 +5,7 @@ use std::time::Instant;
 use nexo_domain::call::{Call, CallEnd, CallState};
 use tokio::sync::mpsc;
 
+use super::keys::KeyPresses;
 use super::order::CallOrder;
 use super::report::{CallClock, CallEvent, CallReport, Quality};
 use crate::endpoint::meters::CallMetersId;
@@ -24,6 +25,8 @@ pub(crate) struct LiveCall {
     pub agreed: Option<Agreed>,
     /// Whether the far end holds the call, so that no audio is sent.
     pub is_held: bool,
+    /// The keys that the callee has pressed.
+    pub keys: KeyPresses,
     /// The audio stream, once it has started.
     pub playing: Option<StreamHandle>,
     pub report: CallReport,
@@ -55,6 +58,7 @@ impl LiveCall {
             offer,
             agreed: None,
             is_held: false,
+            keys: KeyPresses::default(),
             playing: None,
             scheduled: None,
             meters_id,
@@ -120,7 +124,7 @@ impl LiveCall {
             remote: agreed.rtp,
             remote_rtcp: agreed.rtcp,
             codec: agreed.codec,
-            telephone_event: agreed.telephone_event,
+            event_types: agreed.event_types,
             their_key: agreed.srtp_keys.as_ref().map(|keys| keys.theirs.clone()),
         };
         self.agreed = Some(agreed);

@@ -96,7 +96,8 @@ pub struct CallOrder {
     pub limits: CallLimits,
     /// Whether SRTP is required. A far end without it is hung up before any audio is sent.
     pub srtp: bool,
-    /// After how long without RTP and RTCP the media counts as lost, once something was received. 0: never.
+    /// How long the far end's host may refuse our audio (ICMP) until the media counts as lost, if nothing was
+    /// ever received from the far end. 0: for ever.
     pub media_timeout: Duration,
     /// Whether all events are delivered. Otherwise only the decisive ones, from which the outcome can be
     /// determined if the endpoint fails: each event wakes the receiver.

@@ -1,11 +1,14 @@
 //! The audio of the calls: what is spoken, and the events of the media clock.
 
+use std::time::{Duration, Instant};
+
 use nexo_domain::call::CallInput;
 
 use super::EventLoop;
 use crate::endpoint::call::report::CallEvent;
-use crate::rtp::send::clock::{MediaEvent, SrtpKeys, StreamConfig};
+use crate::rtp::send::clock::{KeySignal, MediaEvent, SrtpKeys, StreamConfig};
 use crate::rtp::srtp::{MasterKey, Suite};
+use crate::rtp::wire::telephone_event::{DtmfKey, KeyChange, KeySource};
 use crate::sip::sdp::CryptoLines;
 use crate::sip::sdp::sdes::Crypto;
 use crate::sip::user_agent::CallHandle;
@@ -33,13 +36,42 @@ impl EventLoop<'_> {
         match event {
             MediaEvent::MarkReached { mark, .. } => self.handle_mark(handle, mark),
             MediaEvent::Finished { .. } => self.step(handle, CallInput::Played),
-            MediaEvent::DtmfReceived { .. } => {
-                if let Some(call) = self.calls.get(&handle) {
-                    call.emit(CallEvent::KeyPressed);
+            MediaEvent::DtmfReceived { signal: KeySignal { change, source }, .. } => match change {
+                KeyChange::Pressed(key) => self.handle_key(handle, key, source, Duration::ZERO),
+                KeyChange::Released(key) => {
+                    if let Some(call) = self.calls.get_mut(&handle) {
+                        call.keys.release(key, source, Instant::now());
+                    }
                 }
-                self.step(handle, CallInput::KeyPressed);
-            }
+            },
             MediaEvent::Lost { .. } => self.step(handle, CallInput::MediaLost),
+        }
+    }
+
+    /// Takes a key that has been held for `held`, from any of its sources.
+    pub(super) fn handle_key(
+        &mut self,
+        handle: CallHandle,
+        key: DtmfKey,
+        source: KeySource,
+        held: Duration,
+    ) {
+        let now = Instant::now();
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let is_new = call.keys.press(key, source, held, now);
+        tracing::debug!(call_id = call.order.call_id, ?source, is_new, "a key was pressed");
+        if !is_new {
+            return;
+        }
+        call.emit(CallEvent::KeyPressed);
+        self.step(handle, CallInput::KeyPressed);
+        if let Some(call) = self.calls.get(&handle)
+            && !call.machine.takes_keys(now)
+            && let Some(playing) = &call.playing
+        {
+            playing.ignore_tones();
         }
     }
 
@@ -93,7 +125,7 @@ impl EventLoop<'_> {
             codec,
             script,
             frames_per_packet: agreed.frames_per_packet,
-            telephone_event: agreed.telephone_event,
+            event_types: agreed.event_types,
             wants_dtmf: true,
             srtp_keys: agreed
                 .srtp_keys

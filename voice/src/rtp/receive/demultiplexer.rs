@@ -94,6 +94,11 @@ impl<S: Copy + PartialEq> Demultiplexer<S> {
         new.map(|member| member.stream).nth(nth)
     }
 
+    /// Returns the streams whose far end announced this RTP address.
+    pub fn announced_at(&self, address: SocketAddr) -> impl Iterator<Item = S> {
+        self.announced.get(&address).into_iter().flatten().map(|member| member.stream)
+    }
+
     /// Returns the `nth` stream that a protected RTCP packet may belong to.
     pub fn find_rtcp(&self, from: SocketAddr, sender_ssrc: u32, nth: usize) -> Option<S> {
         if let Some(streams) = self.announced_rtcp.get(&from) {

@@ -1,17 +1,15 @@
 //! Receives the packets of one stream's far end: detects DTMF keys and measures reception quality.
+//!
+//! One press may be reported by several sources. The owner of the call counts it once.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::quality::ReceptionStats;
 use crate::audio::g711::Codec;
 use crate::rtp::wire::dtmf_tones::ToneDetector;
 use crate::rtp::wire::packet::Header;
 use crate::rtp::wire::rtcp::ReportBlock;
-use crate::rtp::wire::telephone_event::{DtmfKey, TelephoneEventReader};
-
-/// The same key received again within this time is one press: a gateway may let the beginning of
-/// the tone through before it recognises it and sends an event.
-const SAME_KEY_WITHIN: Duration = Duration::from_millis(300);
+use crate::rtp::wire::telephone_event::{EventTypes, KeyChange, KeySource, TelephoneEventReader};
 
 /// Its static payload type (RFC 3551 §6).
 const COMFORT_NOISE: u8 = 13;
@@ -19,53 +17,61 @@ const COMFORT_NOISE: u8 = 13;
 /// 60 ms. The rest of a longer packet is ignored.
 const MAX_SAMPLES: usize = 480;
 
+/// A key that the far end pressed or released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeySignal {
+    pub change: KeyChange,
+    pub source: KeySource,
+}
+
 /// The receiver of one stream.
 #[derive(Debug)]
 pub(in crate::rtp) struct StreamReceiver {
-    codec: Codec,
-    /// The payload type of telephone-events, if the far end agreed to send them.
-    telephone_event: Option<u8>,
+    event_types: EventTypes,
     events: TelephoneEventReader,
-    /// Dropped at the first event, which shows how the far end sends keys.
+    /// Also if events were agreed: many far ends agree to them and send tones. Dropped at the first
+    /// event, which shows how the far end sends keys.
     tones: Option<Box<ToneDetector>>,
-    last_key: Option<(DtmfKey, Instant)>,
     stats: Option<ReceptionStats>,
 }
 
 impl StreamReceiver {
     /// Without `wants_dtmf`, tones are not detected.
-    pub fn new(codec: Codec, telephone_event: Option<u8>, wants_dtmf: bool) -> StreamReceiver {
+    pub fn new(event_types: EventTypes, wants_dtmf: bool) -> StreamReceiver {
         StreamReceiver {
-            codec,
-            telephone_event,
+            event_types,
             events: TelephoneEventReader::default(),
-            tones: (wants_dtmf && telephone_event.is_none()).then(Box::default),
-            last_key: None,
+            tones: wants_dtmf.then(Box::default),
             stats: None,
         }
     }
 
     /// Applies what a mid-call offer and answer changed.
-    pub fn update(&mut self, codec: Codec, telephone_event: Option<u8>) {
-        (self.codec, self.telephone_event) = (codec, telephone_event);
+    pub fn update(&mut self, event_types: EventTypes) {
+        self.event_types = event_types;
+    }
+
+    /// Stops the detection of tones, which costs the most of all that is done for a packet.
+    pub fn ignore_tones(&mut self) {
+        self.tones = None;
     }
 
     /// Whether a far end may send this payload type: a codec of ours, telephone-events or comfort
     /// noise (RFC 3389).
     pub fn accepts(&self, payload_type: u8) -> bool {
         Codec::from_payload_type(payload_type).is_some()
-            || self.telephone_event == Some(payload_type)
+            || self.event_types.contains(payload_type)
             || payload_type == COMFORT_NOISE
     }
 
-    /// Handles a packet and returns the key that it completes. `epoch` is any fixed time.
+    /// Handles a packet and returns the press or release that it completes. `epoch` is any fixed time.
     pub fn receive(
         &mut self,
         header: &Header,
         payload: &[u8],
         now: Instant,
         epoch: Instant,
-    ) -> Option<DtmfKey> {
+    ) -> Option<KeySignal> {
         let stats = match &mut self.stats {
             Some(stats) if stats.ssrc() == header.ssrc => stats,
             other => {
@@ -73,12 +79,12 @@ impl StreamReceiver {
                 other.insert(ReceptionStats::new(header.ssrc, header.sequence))
             }
         };
-        if self.telephone_event == Some(header.payload_type) {
+        if self.event_types.is_event(header.payload_type, payload) {
             // The timestamp of an event is the time of the key press, not of the packet.
             stats.record_untimed(header.sequence);
-            let key = self.events.read(header.timestamp, payload)?;
+            let change = self.events.read(header.timestamp, payload)?;
             self.tones = None;
-            return self.deduplicate(key, now);
+            return Some(KeySignal { change, source: KeySource::Event });
         }
         let since = now.saturating_duration_since(epoch);
         stats.record(header.sequence, header.timestamp, since);
@@ -89,16 +95,8 @@ impl StreamReceiver {
         for (sample, byte) in samples.iter_mut().zip(payload) {
             *sample = codec.decode(*byte);
         }
-        let key = tones.detect(&samples[..length])?;
-        self.deduplicate(key, now)
-    }
-
-    fn deduplicate(&mut self, key: DtmfKey, now: Instant) -> Option<DtmfKey> {
-        let before = self.last_key.replace((key, now));
-        let is_same = before.is_some_and(|(last, at)| {
-            last == key && now.saturating_duration_since(at) < SAME_KEY_WITHIN
-        });
-        (!is_same).then_some(key)
+        let change = tones.detect(&samples[..length])?;
+        Some(KeySignal { change, source: KeySource::Tone })
     }
 
     /// Records the NTP time of a sender report of the far end.
@@ -122,11 +120,23 @@ impl StreamReceiver {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::rtp::wire::dtmf_tones;
-    use crate::rtp::wire::telephone_event::TelephoneEvent;
+    use crate::rtp::wire::telephone_event::{DtmfKey, TelephoneEvent};
 
-    const EVENTS: u8 = 101;
+    const EVENTS: u8 = 96;
+    const OURS: u8 = 101;
+
+    fn receiver(wants_dtmf: bool) -> StreamReceiver {
+        let described = [EVENTS].into_iter().collect();
+        StreamReceiver::new(EventTypes { described, ours: Some(OURS) }, wants_dtmf)
+    }
+
+    fn pressed(signal: Option<KeySignal>) -> Option<char> {
+        signal?.change.pressed().map(DtmfKey::as_char)
+    }
 
     fn header(payload_type: u8, sequence: u16, timestamp: u32) -> Header {
         Header { marker: false, payload_type, sequence, timestamp, ssrc: 5 }
@@ -143,48 +153,57 @@ mod tests {
         let keys = frames.filter_map(|(n, frame)| {
             let payload: Vec<u8> = frame.iter().map(|s| Codec::Pcma.encode(*s)).collect();
             let now = start + Duration::from_millis(20) * n as u32;
-            receiver.receive(&header(8, n as u16, n as u32 * 160), &payload, now, start)
+            let packet = header(8, n as u16, n as u32 * 160);
+            pressed(receiver.receive(&packet, &payload, now, start))
         });
-        keys.map(DtmfKey::as_char).collect()
+        keys.collect()
     }
 
     #[test]
-    fn keys_are_detected_as_events_and_as_tones() {
+    fn an_event_counts_under_the_far_ends_payload_type_and_under_ours() {
         let start = Instant::now();
-        let mut receiver = StreamReceiver::new(Codec::Pcma, Some(EVENTS), true);
-        let key = receiver.receive(&header(EVENTS, 1, 100), &press(3), start, start);
-        assert_eq!(key.map(DtmfKey::as_char), Some('3'));
-        let key = DtmfKey::from_char('9').unwrap();
-        let tone = dtmf_tones::tone(key, 100, -10.0);
+        for payload_type in [EVENTS, OURS] {
+            let mut receiver = receiver(true);
+            let packet = header(payload_type, 1, 100);
+            let signal = receiver.receive(&packet, &press(3), start, start);
+            assert_eq!(pressed(signal), Some('3'));
+            assert_eq!(signal.unwrap().source, KeySource::Event);
+            assert_eq!(receiver.receive(&packet, &press(3), start, start), None, "the same press");
+        }
+        let other = receiver(true).receive(&header(102, 1, 100), &press(3), start, start);
+        assert_eq!(other, None);
+    }
+
+    #[test]
+    fn an_event_type_that_is_also_a_codecs_number_is_an_event() {
+        let start = Instant::now();
+        let described = [0].into_iter().collect();
+        let mut receiver = StreamReceiver::new(EventTypes { described, ours: None }, true);
         assert_eq!(
-            listen(&mut receiver, &tone, start),
-            Vec::<char>::new(),
-            "telephone-events were negotiated"
+            pressed(receiver.receive(&header(0, 1, 100), &press(7), start, start)),
+            Some('7')
         );
-        let mut receiver = StreamReceiver::new(Codec::Pcma, None, true);
-        assert_eq!(listen(&mut receiver, &tone, start), ['9']);
-        let mut receiver = StreamReceiver::new(Codec::Pcma, None, false);
-        assert_eq!(listen(&mut receiver, &tone, start), Vec::<char>::new());
     }
 
     #[test]
-    fn a_key_received_twice_at_once_is_reported_once() {
+    fn tones_count_until_an_event_shows_how_the_far_end_sends_keys() {
         let start = Instant::now();
-        let mut receiver = StreamReceiver::new(Codec::Pcma, Some(EVENTS), true);
-        let mut press_at = |timestamp, ms| {
-            let now = start + Duration::from_millis(ms);
-            let header = header(EVENTS, timestamp as u16, timestamp);
-            receiver.receive(&header, &press(3), now, start).is_some()
-        };
-        assert!(press_at(100, 0));
-        assert!(!press_at(300, 100));
-        assert!(press_at(9000, 1000));
+        let tone = dtmf_tones::tone(DtmfKey::from_char('9').unwrap(), 100, -10.0);
+        let tone = [tone, vec![0; 800]].concat();
+        let mut one = receiver(true);
+        assert_eq!(listen(&mut one, &tone, start), ['9'], "although events were agreed");
+        one.receive(&header(EVENTS, 100, 100), &press(3), start, start);
+        assert_eq!(listen(&mut one, &tone, start), Vec::<char>::new());
+        let mut other = receiver(true);
+        other.ignore_tones();
+        assert_eq!(listen(&mut other, &tone, start), Vec::<char>::new());
+        assert_eq!(listen(&mut receiver(false), &tone, start), Vec::<char>::new());
     }
 
     #[test]
     fn lost_packets_are_reported() {
         let start = Instant::now();
-        let mut receiver = StreamReceiver::new(Codec::Pcma, None, false);
+        let mut receiver = receiver(false);
         assert_eq!(receiver.report_block(start), None, "nothing was received");
         for n in [0_u16, 1, 3] {
             receiver.receive(&header(8, n, u32::from(n) * 160), &[0; 160], start, start);

@@ -1,7 +1,7 @@
 //! What the media clock reports about its streams.
 
 use super::stream_config::StreamId;
-use crate::rtp::wire::telephone_event::DtmfKey;
+pub use crate::rtp::receive::receiver::KeySignal;
 use crate::speech::prompts::Mark;
 
 /// Something that happened to a stream.
@@ -11,10 +11,10 @@ pub enum MediaEvent {
     MarkReached { stream: StreamId, mark: Mark },
     /// The whole script has been sent, and the time of its last frame has passed.
     Finished { stream: StreamId },
-    /// The far end sent a DTMF key.
-    DtmfReceived { stream: StreamId, key: DtmfKey },
-    /// The stream has ended: nothing could be sent for a second, the far end was silent for too long,
-    /// or the thread panicked.
+    /// The far end sent a DTMF key. A press may be reported once by each of its sources.
+    DtmfReceived { stream: StreamId, signal: KeySignal },
+    /// The stream has ended: nothing could be sent for a second, the far end's host refused our packets
+    /// and nothing was ever received, or the thread panicked.
     Lost { stream: StreamId },
 }
 

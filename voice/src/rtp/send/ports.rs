@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::net::udp;
+use crate::net::{refusals, udp};
 
 /// The most pairs opened, whatever the range: one per slot of the media clock.
 pub const MAX_PAIRS: usize = 20;
@@ -140,6 +140,7 @@ fn open_ephemeral(ip: IpAddr) -> io::Result<Vec<SocketPair>> {
 
 impl SocketPair {
     fn new(rtp: UdpSocket, rtcp: UdpSocket) -> io::Result<SocketPair> {
+        refusals::keep_errors(&rtp)?;
         let local = rtp.local_addr()?;
         Ok(SocketPair {
             rtp_port: local.port(),

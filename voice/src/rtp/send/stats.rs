@@ -1,4 +1,4 @@
-//! The state that a stream's owner and the media thread share: two flags of the owner, and the
+//! The state that a stream's owner and the media thread share: the flags of the owner, and the
 //! statistics that the thread writes.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -32,6 +32,8 @@ pub(super) struct SharedState {
     pub is_stopped: AtomicBool,
     /// Set by the owner: the far end holds the call, and the audio waits.
     pub is_held: AtomicBool,
+    /// Set by the owner: keys no longer matter, so tones are not looked for.
+    pub ignores_tones: AtomicBool,
     packets_sent: AtomicU32,
     packets_received: AtomicU32,
     /// The far end's stream: packets lost in the upper 32 bits, jitter in the lower.

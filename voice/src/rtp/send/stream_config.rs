@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::audio::g711::Codec;
 use crate::rtp::srtp::MasterKey;
 use crate::rtp::srtp::session::SrtpKeys;
+use crate::rtp::wire::telephone_event::EventTypes;
 use crate::speech::prompts::Script;
 
 /// Identifies one outgoing stream, and the socket that it was given.
@@ -33,14 +34,14 @@ pub struct StreamConfig {
     pub script: Script,
     /// Frames of 20 ms in a packet, 1 to 3.
     pub frames_per_packet: u8,
-    /// The payload type of the far end's telephone-events, if it agreed to send them.
-    pub telephone_event: Option<u8>,
+    /// The payload types of the far end's telephone-events.
+    pub event_types: EventTypes,
     /// Whether DTMF tones in the audio are detected too.
     pub wants_dtmf: bool,
     /// The SRTP keys, if the audio is protected.
     pub srtp_keys: Option<SrtpKeys>,
-    /// The stream is lost once the far end has sent before and then stays silent for longer than this
-    /// many frames. 0: never.
+    /// The stream is lost once the far end's host has refused our packets for this many frames, if
+    /// nothing was ever received. 0: never.
     pub media_timeout_frames: u32,
 }
 
@@ -49,7 +50,7 @@ pub struct StreamUpdate {
     pub remote: SocketAddr,
     pub remote_rtcp: SocketAddr,
     pub codec: Codec,
-    pub telephone_event: Option<u8>,
+    pub event_types: EventTypes,
     /// The key that protects the far end's audio from now on.
     pub their_key: Option<MasterKey>,
 }

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use super::telephone_event::DtmfKey;
+use super::telephone_event::{DtmfKey, KeyChange};
 
 const RATE: f32 = 8000.0;
 /// The level of the loudest sine wave of G.711 (ITU-T G.711 §5).
@@ -59,9 +59,9 @@ impl Default for ToneDetector {
 }
 
 impl ToneDetector {
-    /// Analyses samples, in frames of any length, and returns the key whose press they complete. A
-    /// frame is too short to contain two.
-    pub fn detect(&mut self, samples: &[i16]) -> Option<DtmfKey> {
+    /// Analyses samples, in frames of any length, and returns the press or release that they complete.
+    /// A frame is too short to contain two presses; a release beside a press is not reported.
+    pub fn detect(&mut self, samples: &[i16]) -> Option<KeyChange> {
         let squares = samples.iter().map(|s| f32::from(*s) * f32::from(*s));
         let is_quiet = squares.sum::<f32>() < MIN_POWER / 4.0 * samples.len() as f32;
         if is_quiet && self.pressed.is_none() && self.hits == 0 {
@@ -69,7 +69,7 @@ impl ToneDetector {
             *self = ToneDetector::default();
             return None;
         }
-        let mut key = None;
+        let mut change = None;
         for sample in samples {
             let sample = f32::from(*sample);
             self.energy += sample * sample;
@@ -79,22 +79,24 @@ impl ToneDetector {
             }
             self.samples += 1;
             if self.samples == BLOCK {
-                key = self.end_block().or(key);
+                let earlier = change.filter(|change: &KeyChange| change.pressed().is_some());
+                change = earlier.or(self.end_block());
             }
         }
-        key
+        change
     }
 
-    fn end_block(&mut self) -> Option<DtmfKey> {
+    fn end_block(&mut self) -> Option<KeyChange> {
         let found = self.pair();
         (self.filters, self.energy, self.samples) = ([[0.0; 2]; 8], 0.0, 0);
+        let mut released = None;
         if self.pressed.is_some() {
             self.misses = match found == self.pressed {
                 true => 0,
                 false => self.misses + 1,
             };
             if self.misses >= MIN_MISSES {
-                self.pressed = None;
+                released = self.pressed.take();
             }
         }
         self.hits = match found {
@@ -107,7 +109,8 @@ impl ToneDetector {
         if is_new {
             (self.pressed, self.misses) = (found, 0);
         }
-        found.filter(|_| is_new)
+        let pressed = found.filter(|_| is_new).map(KeyChange::Pressed);
+        pressed.or(released.map(KeyChange::Released))
     }
 
     /// The key whose pair of tones the block contains.
@@ -180,7 +183,7 @@ mod tests {
         let mut detector = ToneDetector::default();
         samples
             .chunks(160)
-            .filter_map(|frame| detector.detect(frame))
+            .filter_map(|frame| detector.detect(frame)?.pressed())
             .map(DtmfKey::as_char)
             .collect()
     }

@@ -80,7 +80,7 @@ impl KeyPress {
 mod tests {
     use super::*;
     use crate::rtp::wire::packet;
-    use crate::rtp::wire::telephone_event::TelephoneEventReader;
+    use crate::rtp::wire::telephone_event::{KeyChange, TelephoneEventReader};
 
     const SPEAKING: [i16; 160] = [4000; 160];
     const SILENT: [i16; 160] = [3; 160];
@@ -111,7 +111,8 @@ mod tests {
         while let Some(bytes) = press.next(&header) {
             let (sent, payload) = packet::parse(&bytes).unwrap();
             assert_eq!((sent.payload_type, sent.timestamp), (96, 4800));
-            keys.extend(reader.read(sent.timestamp, payload));
+            let change = reader.read(sent.timestamp, payload);
+            keys.extend(change.and_then(KeyChange::pressed));
             header.sequence += 1;
             packets += 1;
         }

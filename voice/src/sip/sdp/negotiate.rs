@@ -8,6 +8,7 @@ use super::sdes::Crypto;
 use super::write::write_version;
 use crate::audio::g711::Codec;
 use crate::rtp::srtp::MasterKey;
+use crate::rtp::wire::telephone_event::EventTypes;
 
 /// The result of an offer and its answer.
 #[derive(Clone, Debug)]
@@ -22,8 +23,8 @@ pub struct Agreed {
     pub direction: Direction,
     /// The 20 ms frames in a packet that the far end prefers, 1 to 3.
     pub frames_per_packet: u8,
-    /// The payload type of the far end's DTMF events.
-    pub telephone_event: Option<u8>,
+    /// The payload types of the far end's DTMF events.
+    pub event_types: EventTypes,
     /// The SRTP keys. `None`: unprotected RTP.
     pub srtp_keys: Option<AgreedKeys>,
 }
@@ -50,7 +51,10 @@ pub fn agree(body: &[u8], own: &Audio) -> Result<Agreed, SdpError> {
         rtcp: theirs.audio.rtcp,
         direction: theirs.direction,
         frames_per_packet: frames(theirs.ptime_ms, theirs.maxptime_ms),
-        telephone_event: theirs.audio.telephone_event.filter(|_| own.telephone_event.is_some()),
+        event_types: EventTypes {
+            described: theirs.events,
+            ours: own.telephone_event.filter(|number| !theirs.others.contains(*number)),
+        },
     })
 }
 

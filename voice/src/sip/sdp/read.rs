@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::audio::{Audio, CryptoLines, Direction, PLAIN, PROTECTED, SdpError};
 use crate::audio::g711::Codec;
+use crate::rtp::wire::telephone_event::PayloadTypes;
 
 /// Reads the first audio stream of a description.
 ///
@@ -19,6 +20,10 @@ pub(super) struct Description {
     pub direction: Direction,
     pub ptime_ms: Option<u16>,
     pub maxptime_ms: Option<u16>,
+    /// The payload types of DTMF events, of any clock rate.
+    pub events: PayloadTypes,
+    /// The payload types of everything else.
+    pub others: PayloadTypes,
 }
 
 /// Reads a description with the address 0.0.0.0, which older equipment uses to put a call on hold.
@@ -84,9 +89,13 @@ pub(super) fn read_description(body: &[u8]) -> Result<Description, SdpError> {
         direction: stream.direction.or(session_direction).unwrap_or(Direction::SendRecv),
         ptime_ms: stream.ptime_ms,
         maxptime_ms: stream.maxptime_ms,
+        events: stream.listed_events().map(|event| event.number).collect(),
+        others: stream.others(),
     })
 }
 
+/// The first dynamic payload type (RFC 3551 §6).
+const FIRST_DYNAMIC: u8 = 96;
 /// Further `a=crypto:` attributes are ignored.
 const MAX_CRYPTO_LINES: usize = 16;
 
@@ -103,14 +112,22 @@ impl Section {
     }
 }
 
+/// One `a=rtpmap` entry of `telephone-event`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct EventType {
+    number: u8,
+    /// Whether its clock rate is that of G.711.
+    is_8000: bool,
+}
+
 /// The lines of one `m=audio` section.
 struct Stream {
     port: u16,
     payload_types: Vec<u8>,
     /// The `a=rtpmap` entries: payload type and, if it is supported, codec.
     mapped: Vec<(u8, Option<Codec>)>,
-    /// The payload types of DTMF events at 8000 Hz.
-    events: Vec<u8>,
+    /// The payload types of DTMF events, and their clock rates.
+    events: Vec<EventType>,
     is_protected: bool,
     crypto: CryptoLines,
     ip: Option<IpAddr>,
@@ -166,7 +183,8 @@ impl Stream {
         }
     }
 
-    /// Takes the value of an `a=rtpmap`. The first one for a payload type counts.
+    /// Takes the value of an `a=rtpmap`. The first one for a payload type counts, except that DTMF events
+    /// may have several clock rates.
     fn map_payload_type(&mut self, map: &str) {
         let Some((number, encoding)) = map.split_once(' ') else {
             return;
@@ -174,22 +192,38 @@ impl Stream {
         let Ok(number) = number.trim().parse() else {
             return;
         };
-        if self.mapped.iter().any(|(mapped, _)| *mapped == number) {
-            return;
-        }
         let mut parts = encoding.trim().split('/');
         let (name, rate) = (parts.next().unwrap_or_default(), parts.next());
         let is_8000 = rate == Some("8000");
-        if is_8000 && name.eq_ignore_ascii_case("telephone-event") {
-            self.events.push(number);
+        let is_mapped = self.mapped.iter().any(|(mapped, _)| *mapped == number);
+        let is_mapped_to_event = self.events.iter().any(|event| event.number == number);
+        let event = EventType { number, is_8000 };
+        if name.eq_ignore_ascii_case("telephone-event")
+            && (!is_mapped || is_mapped_to_event)
+            && !self.events.contains(&event)
+        {
+            self.events.push(event);
+        }
+        if is_mapped {
+            return;
         }
         let codec = Codec::from_name(&name.to_ascii_uppercase());
         self.mapped.push((number, codec.filter(|_| is_8000)));
     }
 
+    fn listed_events(&self) -> impl Iterator<Item = &EventType> {
+        self.events.iter().filter(|event| self.payload_types.contains(&event.number))
+    }
+
     fn telephone_event(&self) -> Option<u8> {
-        let listed = |number: &&u8| self.payload_types.contains(number);
-        self.events.iter().find(listed).copied()
+        self.listed_events().find(|event| event.is_8000).map(|event| event.number)
+    }
+
+    /// The payload types that are not those of DTMF events: mapped to something else, or static.
+    fn others(&self) -> PayloadTypes {
+        let is_event = |number: &u8| self.events.iter().any(|event| event.number == *number);
+        let mapped = self.mapped.iter().map(|(number, _)| *number);
+        mapped.chain(0..FIRST_DYNAMIC).filter(|number| !is_event(number)).collect()
     }
 
     /// The codecs with their static payload types: audio is always sent as 8 or 0.

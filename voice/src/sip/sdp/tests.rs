@@ -39,6 +39,51 @@ fn a_repeated_payload_type_or_mapping_counts_once() {
 }
 
 #[test]
+fn events_count_under_every_number_that_either_side_gave_them() {
+    use crate::rtp::wire::telephone_event::EventTypes;
+
+    let own = Audio { telephone_event: Some(101), ..audio() };
+    let event = [5, 10, 0, 160];
+    for (media, maps, preferred, events, no_events) in [
+        ("8 101", "a=rtpmap:101 telephone-event/8000", Some(101), &[101][..], &[96][..]),
+        // RFC 3264 §5.1: the far end may send under our number.
+        ("8 96", "a=rtpmap:96 telephone-event/8000", Some(96), &[96, 101], &[97]),
+        ("8", "a=rtpmap:8 PCMA/8000", None, &[101], &[96]),
+        // Twice, with another clock rate first, and only with another clock rate.
+        (
+            "8 101",
+            "a=rtpmap:101 telephone-event/16000\r\na=rtpmap:101 telephone-event/8000",
+            Some(101),
+            &[101],
+            &[],
+        ),
+        ("8 96", "a=rtpmap:96 TELEPHONE-EVENT/48000", None, &[96, 101], &[]),
+        (
+            "8 97 96",
+            "a=rtpmap:97 telephone-event/16000\r\na=rtpmap:96 telephone-event/8000",
+            Some(96),
+            &[96, 97, 101],
+            &[],
+        ),
+        // Numbers that mean something else, and an event under a codec's static number.
+        ("8 101", "a=rtpmap:101 iLBC/8000\r\na=rtpmap:101 telephone-event/8000", None, &[], &[101]),
+        ("8 0", "a=rtpmap:0 telephone-event/8000", Some(0), &[0, 101], &[8]),
+        // Not listed.
+        ("8", "a=rtpmap:96 telephone-event/8000", None, &[101], &[96]),
+    ] {
+        let body =
+            format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP {media}\r\n{maps}\r\n");
+        assert_eq!(read(body.as_bytes()).unwrap().telephone_event, preferred, "{body}");
+        let types: EventTypes = agree(body.as_bytes(), &own).unwrap().event_types;
+        assert!(events.iter().all(|number| types.is_event(*number, &event)), "{body} {types:?}");
+        assert!(
+            !no_events.iter().any(|number| types.is_event(*number, &event)),
+            "{body} {types:?}"
+        );
+    }
+}
+
+#[test]
 fn a_written_description_reads_back() {
     assert_eq!(read(write(&audio(), 7).as_bytes()), Ok(audio()));
     let apart = Audio { rtcp: ([192, 0, 2, 1], 30_000).into(), ..audio() };

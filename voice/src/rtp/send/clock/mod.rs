@@ -15,7 +15,7 @@ use super::stats::SharedState;
 use super::wheel::Wheel;
 use crate::speech::prompts::Script;
 
-pub use super::media_event::{MediaEvent, OnMediaEvents};
+pub use super::media_event::{KeySignal, MediaEvent, OnMediaEvents};
 pub use super::stats::StreamStats;
 pub use super::stream_config::{StreamConfig, StreamId, StreamUpdate};
 pub use crate::rtp::srtp::session::SrtpKeys;
@@ -38,6 +38,11 @@ impl StreamHandle {
     /// Pauses the audio while the far end holds the call, or resumes it.
     pub fn hold(&self, is_held: bool) {
         self.shared.is_held.store(is_held, Ordering::Relaxed);
+    }
+
+    /// Stops the detection of tones.
+    pub fn ignore_tones(&self) {
+        self.shared.ignores_tones.store(true, Ordering::Relaxed);
     }
 
     /// The statistics so far.

@@ -6,18 +6,18 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use nix::sys::socket::SockaddrStorage;
+use refusals::Refusals;
 
 use super::script_cursor::ScriptCursor;
 use super::stats::SharedState;
 use super::stream_config::{StreamConfig, StreamId, StreamUpdate};
 use crate::net::udp;
-use crate::rtp::receive::receiver::StreamReceiver;
+use crate::rtp::receive::receiver::{KeySignal, StreamReceiver};
 use crate::rtp::receive::source::{ExpectedSource, SourceRule, Verdict};
 use crate::rtp::srtp::session::SrtpSession;
 use crate::rtp::wire::packet::{self, HEADER_BYTES, Header};
 use crate::rtp::wire::rtcp;
 use crate::rtp::wire::rtcp::{ReportBlock, SenderInfo};
-use crate::rtp::wire::telephone_event::DtmfKey;
 use crate::speech::prompts::{FRAME, FRAME_MS, Mark, Script};
 
 /// One second, so that short calls have a report too.
@@ -58,10 +58,10 @@ pub(super) enum StreamTick {
 /// What a received packet did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Reception {
-    /// It counts, and may complete a DTMF key.
-    Counted(Option<DtmfKey>),
+    /// It counts, and may complete the press or release of a key.
+    Counted(Option<KeySignal>),
     /// It counts, as the first one of its source.
-    CountedFromNewSource(Option<DtmfKey>),
+    CountedFromNewSource(Option<KeySignal>),
     /// It is authentic, but its source does not count.
     Ignored,
     /// It is not of the stream, or forged. Nothing has changed.
@@ -86,10 +86,10 @@ pub(super) struct Stream {
     frames_per_packet: u8,
     /// Ticks until the next packet.
     ticks_to_wait: u8,
-    /// Ticks without a packet or report of the far end that end the stream; 0: no limit. Counted from
-    /// the first packet, because many far ends never send.
-    max_silent_ticks: u32,
-    last_received: Option<u32>,
+    /// Whether a packet or a report of the far end has ever counted. Its later silence means nothing: a
+    /// far end may send only while its user speaks.
+    is_heard: bool,
+    refusals: Refusals,
     script: ScriptCursor,
     packets: u32,
     octets: u32,
@@ -119,12 +119,12 @@ impl Stream {
             source: SourceRule::new(expected),
             destination: udp::mapped(config.remote, socket_is_v6).into(),
             rtcp_destination: udp::mapped(config.remote_rtcp, socket_is_v6),
-            receiver: StreamReceiver::new(config.codec, config.telephone_event, config.wants_dtmf),
+            receiver: StreamReceiver::new(config.event_types, config.wants_dtmf),
             srtp: srtp_keys.map(|keys| Box::new(SrtpSession::new(keys))),
             frames_per_packet: config.frames_per_packet.clamp(1, MAX_FRAMES_PER_PACKET as u8),
             ticks_to_wait: 0,
-            max_silent_ticks: config.media_timeout_frames,
-            last_received: None,
+            is_heard: false,
+            refusals: Refusals::new(config.media_timeout_frames),
             header: Header {
                 marker: true,
                 payload_type: config.codec.payload_type(),
@@ -197,9 +197,10 @@ impl Stream {
         if let Some(expected) = self.moved(update) {
             self.source = SourceRule::new(expected);
             self.set_destinations(socket_is_v6);
+            self.refusals.reset();
         }
         self.header.payload_type = update.codec.payload_type();
-        self.receiver.update(update.codec, update.telephone_event);
+        self.receiver.update(update.event_types);
         if let (Some(srtp), Some(their_key)) = (&mut self.srtp, &update.their_key) {
             srtp.replace_their_key(their_key);
         }
@@ -278,21 +279,29 @@ impl Stream {
             Verdict::Counts => false,
             Verdict::CountsFromNowOn => true,
         };
-        self.last_received = Some(self.ticks);
+        self.is_heard = true;
         self.received = self.received.saturating_add(1);
-        let key = self.receiver.receive(header, payload, now, epoch);
+        if self.shared.ignores_tones.load(Ordering::Relaxed) {
+            self.receiver.ignore_tones();
+        }
+        let signal = self.receiver.receive(header, payload, now, epoch);
         let (missed, jitter) = self.receiver.loss_and_jitter();
         self.shared.set_received(self.received, missed, jitter);
         match is_new_source {
-            true => Reception::CountedFromNewSource(key),
-            false => Reception::Counted(key),
+            true => Reception::CountedFromNewSource(signal),
+            false => Reception::Counted(signal),
         }
     }
 
-    /// Whether the far end has been silent for longer than the limit.
-    pub fn has_timed_out(&self) -> bool {
-        let silent = self.last_received.map(|at| self.ticks.wrapping_sub(at));
-        self.max_silent_ticks > 0 && silent.is_some_and(|ticks| ticks > self.max_silent_ticks)
+    /// Records that the far end's host refused a packet.
+    pub fn record_refusal(&mut self) {
+        self.refusals.record(self.ticks);
+    }
+
+    /// Whether the far end does not exist: nothing was ever heard of it, and its host has refused our
+    /// packets for as long as the limit.
+    pub fn is_refused(&self) -> bool {
+        !self.is_heard && self.refusals.reach_limit(self.ticks)
     }
 
     /// Whether a report is due. `random` is uniform over `u32`.
@@ -329,11 +338,12 @@ impl Stream {
 
     /// Handles the far end's report about this stream.
     pub fn handle_report(&mut self, block: ReportBlock) {
-        self.last_received = self.last_received.map(|_| self.ticks);
+        self.is_heard = true;
         let round_trip = block.round_trip(rtcp::ntp_now());
         self.shared.set_report(block, round_trip);
     }
 }
 
+mod refusals;
 #[cfg(test)]
 mod tests;

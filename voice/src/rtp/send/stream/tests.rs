@@ -4,6 +4,7 @@ use super::*;
 use crate::audio::g711::Codec;
 use crate::rtp::srtp::session::SrtpKeys;
 use crate::rtp::wire::packet;
+use crate::rtp::wire::telephone_event::EventTypes;
 use crate::speech::prompts::Piece;
 
 static AUDIO: [u8; FRAME * 2] = [7; FRAME * 2];
@@ -19,7 +20,7 @@ fn stream() -> Stream {
         gateway: [127, 0, 0, 1].into(),
         codec: Codec::Pcmu,
         frames_per_packet: 1,
-        telephone_event: None,
+        event_types: EventTypes::default(),
         wants_dtmf: false,
         srtp_keys: None,
         media_timeout_frames: 0,
@@ -142,22 +143,42 @@ fn a_new_script_plays_from_its_beginning() {
 }
 
 #[test]
-fn a_far_end_that_falls_silent_times_out_and_one_that_never_sent_does_not() {
-    let mut stream = stream();
-    stream.max_silent_ticks = 3;
-    stream.skip(100);
-    assert!(!stream.has_timed_out());
+fn only_a_far_end_that_was_never_heard_can_be_refused() {
+    let block = ReportBlock {
+        ssrc: 1,
+        fraction_lost: 0,
+        lost: 0,
+        highest_sequence: 0,
+        jitter: 0,
+        last_report: 0,
+        since_last_report: 0,
+    };
     let now = Instant::now();
-    assert_eq!(stream.receive(&far_packet(1, 0), OTHER_PORT.into(), now, now), Reception::Ignored);
-    stream.skip(100);
-    assert!(!stream.has_timed_out(), "its source does not count");
-    let reception = stream.receive(&far_packet(1, 0), ANNOUNCED.into(), now, now);
-    assert_eq!(reception, Reception::CountedFromNewSource(None));
-    stream.skip(3);
-    assert!(!stream.has_timed_out());
-    stream.skip(1);
-    assert!(stream.has_timed_out());
-    assert_eq!(stream.shared.stats().packets_received, 1);
+    let hear: [(&str, bool, &dyn Fn(&mut Stream)); 4] = [
+        ("nothing", true, &|_| {}),
+        ("another source", true, &|stream| {
+            let reception = stream.receive(&far_packet(1, 0), OTHER_PORT.into(), now, now);
+            assert_eq!(reception, Reception::Ignored);
+        }),
+        ("a packet", false, &|stream| {
+            let reception = stream.receive(&far_packet(1, 0), ANNOUNCED.into(), now, now);
+            assert_eq!(reception, Reception::CountedFromNewSource(None));
+        }),
+        ("a report", false, &|stream| stream.handle_report(block)),
+    ];
+    for (heard, is_refused, hear) in hear {
+        let mut stream = stream();
+        stream.refusals = Refusals::new(3);
+        stream.skip(100);
+        hear(&mut stream);
+        stream.record_refusal();
+        assert!(!stream.is_refused(), "{heard}");
+        stream.skip(3);
+        stream.record_refusal();
+        assert_eq!(stream.is_refused(), is_refused, "{heard}");
+        stream.skip(1000);
+        assert!(!stream.is_refused(), "it is silent without errors");
+    }
 }
 
 #[test]
@@ -249,7 +270,7 @@ fn a_forged_packet_changes_nothing() {
         );
     }
     assert_eq!(stream.source.current(), None);
-    assert_eq!(stream.last_received, None);
+    assert!(!stream.is_heard);
     assert_eq!(stream.receiver.report_block(now_plus(start, 5)), None);
     assert_eq!(stream.shared.stats().packets_received, 0);
     // The rollover counter and the replay window are those of a new stream.
@@ -287,7 +308,7 @@ fn a_repeated_key_does_not_allow_replays() {
         remote: ANNOUNCED.into(),
         remote_rtcp: ([127, 0, 0, 1], 4001).into(),
         codec: Codec::Pcmu,
-        telephone_event: None,
+        event_types: EventTypes::default(),
         their_key: Some(theirs),
     };
     stream.update(&update, false);
@@ -310,7 +331,7 @@ fn an_update_starts_a_new_source_rule_only_if_the_address_changes() {
         remote: ANNOUNCED.into(),
         remote_rtcp: ([127, 0, 0, 1], 4001).into(),
         codec: Codec::Pcmu,
-        telephone_event: None,
+        event_types: EventTypes::default(),
         their_key: None,
     };
     assert_eq!(stream.moved(&update), None);

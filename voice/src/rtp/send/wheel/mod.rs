@@ -25,6 +25,7 @@ use super::ports::SocketPair;
 use super::stats::SharedState;
 use super::stream::{InitialValues, Stream, StreamTick};
 use super::stream_config::{StreamConfig, StreamId, StreamUpdate};
+use crate::net::refusals::RefusalReader;
 use crate::net::udp::Receiver;
 use crate::rtp::receive::demultiplexer::{Demultiplexer, StreamIndex};
 
@@ -57,6 +58,7 @@ pub(super) struct Wheel<'a> {
     events: Vec<MediaEvent>,
     report: Vec<u8>,
     receiver: Receiver,
+    refusals: RefusalReader,
     /// A fixed time, from which arrival times are measured.
     epoch: Instant,
     /// The time of tick 0.
@@ -96,6 +98,7 @@ impl<'a> Wheel<'a> {
             events: Vec::new(),
             report: Vec::with_capacity(128),
             receiver: Receiver::new(READ_BYTES),
+            refusals: RefusalReader::default(),
             epoch: Instant::now(),
             base: Instant::now(),
             tick: 0,
@@ -268,6 +271,7 @@ impl<'a> Wheel<'a> {
     /// Sends the next packet of each stream of the slot, then reads the slot's socket.
     fn serve_slot(&mut self, slot: usize) {
         let socket = slot % self.sockets.len();
+        self.read_refusals(socket);
         for at in 0..self.slots[slot].len() {
             self.serve_stream(socket, self.slots[slot][at]);
             if self.batch.is_full() {
@@ -302,7 +306,7 @@ impl<'a> Wheel<'a> {
             self.ended.push(index);
             return;
         }
-        if stream.has_timed_out() {
+        if stream.is_refused() {
             self.events.push(MediaEvent::Lost { stream: id });
             self.ended.push(index);
             return;

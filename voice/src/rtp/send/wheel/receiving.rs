@@ -21,8 +21,23 @@ const MAX_STREAMS_TRIED: usize = 4;
 impl Wheel<'_> {
     /// Reads all that a socket has received so far, for its present streams.
     pub(super) fn read_queued(&mut self, socket: usize) {
+        self.read_refusals(socket);
         self.read_rtp(socket, MAX_QUEUED_BATCHES);
         self.read_rtcp(socket, MAX_QUEUED_BATCHES);
+    }
+
+    /// Reads which hosts have refused packets of a socket. It also keeps the next call on the socket from
+    /// returning their errors.
+    pub(super) fn read_refusals(&mut self, socket: usize) {
+        let demultiplexer = &self.demultiplexers[socket];
+        let streams = &mut self.streams;
+        self.refusals.read(&self.sockets[socket].rtp, |destination| {
+            for index in demultiplexer.announced_at(destination) {
+                if let Some(stream) = &mut streams[index as usize] {
+                    stream.record_refusal();
+                }
+            }
+        });
     }
 
     pub(super) fn read_rtp(&mut self, socket: usize, max_batches: usize) {
@@ -95,19 +110,19 @@ impl Incoming<'_> {
             let Some(stream) = &mut self.streams[index as usize] else {
                 return false;
             };
-            let key = match stream.receive(datagram, from, self.now, self.epoch) {
+            let signal = match stream.receive(datagram, from, self.now, self.epoch) {
                 Reception::Invalid => continue,
                 Reception::Ignored => return false,
-                Reception::Counted(key) => key,
-                Reception::CountedFromNewSource(key) => {
+                Reception::Counted(signal) => signal,
+                Reception::CountedFromNewSource(signal) => {
                     stream.set_destinations(self.socket_is_v6);
                     self.demultiplexer.set_source(index, &stream.source);
-                    key
+                    signal
                 }
             };
-            if let Some(key) = key {
+            if let Some(signal) = signal {
                 let stream = stream.id;
-                self.events.push(MediaEvent::DtmfReceived { stream, key });
+                self.events.push(MediaEvent::DtmfReceived { stream, signal });
             }
             return true;
         }

@@ -13,7 +13,7 @@ use super::*;
 use crate::audio::g711::Codec;
 use crate::rtp::wire::packet;
 use crate::rtp::wire::packet::HEADER_BYTES;
-use crate::rtp::wire::telephone_event::DtmfKey;
+use crate::rtp::wire::telephone_event::{DtmfKey, EventTypes, KeyChange, KeySource};
 use crate::speech::prompts::{FRAME, Mark, Piece};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -89,7 +89,7 @@ impl Fixture {
             codec: Codec::Pcma,
             script,
             frames_per_packet: 1,
-            telephone_event: None,
+            event_types: EventTypes::default(),
             wants_dtmf: false,
             srtp_keys: None,
             media_timeout_frames: 0,
@@ -145,6 +145,18 @@ fn far_packet(payload_type: u8, sequence: u16, payload: &[u8]) -> Vec<u8> {
         ssrc: 99,
     };
     [&header.bytes()[..], payload].concat()
+}
+
+/// A far end that sends its events under this payload type.
+fn events(payload_type: u8) -> EventTypes {
+    EventTypes { described: [payload_type].into_iter().collect(), ours: None }
+}
+
+/// The event of a key that was pressed.
+fn pressed(stream: StreamId, key: char) -> MediaEvent {
+    let change = KeyChange::Pressed(DtmfKey::from_char(key).unwrap());
+    let signal = KeySignal { change, source: KeySource::Event };
+    MediaEvent::DtmfReceived { stream, signal }
 }
 
 /// Sends packets of silence, one each 20 ms, with this SSRC.

@@ -45,7 +45,7 @@ fn a_far_end_that_sends_from_another_port_is_accepted_and_still_sent_to_where_it
 fn the_announced_address_ends_the_reception_from_another_port() {
     let fixture = Fixture::new();
     let (reserved, playing) = fixture.play_as(address(&fixture.far), 500, |config| {
-        config.telephone_event = Some(101);
+        config.event_types = events(101);
     });
     fixture.packet();
     let other = far_end();
@@ -54,7 +54,7 @@ fn the_announced_address_ends_the_reception_from_another_port() {
     receive_until(&fixture, || playing.stats().packets_received > 0);
     fixture.far.send_to(&far_packet(101, 1, &[5, 0, 0, 160]), rtp).unwrap();
     let stream = reserved.stream;
-    let pressed = |key| MediaEvent::DtmfReceived { stream, key: DtmfKey::from_char(key).unwrap() };
+    let pressed = |key| pressed(stream, key);
     assert_eq!(event_of(&fixture, is_key), pressed('5'));
     let before = playing.stats().packets_received;
     for n in 0..20 {
@@ -83,15 +83,13 @@ fn packets_received_before_a_stream_begins_do_not_count() {
         }
     }
     let (reserved, playing) = fixture.play_as(address(&fixture.far), 500, |config| {
-        config.telephone_event = Some(101);
+        config.event_types = events(101);
     });
     fixture.packet();
     let press = far_packet(101, 9000, &[4, 0, 0, 160]);
     let rtp = (LOOPBACK, reserved.rtp_port);
     fixture.far.send_to(&press, rtp).unwrap();
-    let key = DtmfKey::from_char('4').unwrap();
-    let stream = reserved.stream;
-    assert_eq!(event_of(&fixture, is_key), MediaEvent::DtmfReceived { stream, key });
+    assert_eq!(event_of(&fixture, is_key), pressed(reserved.stream, '4'));
     assert_eq!(playing.stats().packets_received, 1);
 }
 
@@ -110,7 +108,7 @@ fn packets_received_before_a_stream_begins_do_not_count_on_a_socket_in_use() {
         let press = far_packet(101, round * 50, &[3, 0, 0, 160]);
         far.send_to(&press, (LOOPBACK, first.rtp_port)).unwrap();
         let (reserved, playing) = fixture.play_as(address(&far), 500, |config| {
-            config.telephone_event = Some(101);
+            config.event_types = events(101);
         });
         assert_eq!(reserved.rtp_port, first.rtp_port);
         packet_at(&far);
@@ -184,7 +182,7 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
         let keys = SrtpKeys { ours: key(), theirs: key() };
         let (mut ours, mut theirs) = (Receiver::new(&keys.ours), Sender::new(&keys.theirs));
         let (reserved, playing) = fixture.play_as(address(&fixture.far), 100, |config| {
-            (config.srtp_keys, config.telephone_event) = (Some(keys), Some(101));
+            (config.srtp_keys, config.event_types) = (Some(keys), events(101));
         });
         for frame in 0..5 {
             let mut buffer = [0; 500];
@@ -211,10 +209,7 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
         let mut protected = far_packet(101, 2, &[8, 0, 0, 160]);
         theirs.protect_rtp(&mut protected).unwrap();
         fixture.far.send_to(&protected, to).unwrap();
-        let pressed = event_of(&fixture, |event| matches!(event, MediaEvent::DtmfReceived { .. }));
-        let key = DtmfKey::from_char('8').unwrap();
-        let stream = reserved.stream;
-        assert_eq!(pressed, MediaEvent::DtmfReceived { stream, key });
+        assert_eq!(event_of(&fixture, is_key), pressed(reserved.stream, '8'));
         assert_eq!(playing.stats().packets_received, 1);
         let mut buffer = [0; 500];
         let length = fixture.far_rtcp.recv(&mut buffer).unwrap();
@@ -224,17 +219,70 @@ fn protected_audio_is_read_with_the_key_and_protected_dtmf_is_received() {
     }
 }
 
+/// A port without a socket.
+fn closed_port() -> SocketAddr {
+    address(&far_end())
+}
+
 #[test]
-fn a_stream_is_lost_when_its_far_end_falls_silent() {
+fn a_stream_is_lost_if_its_far_end_refuses_it_and_was_never_heard() {
     let fixture = Fixture::new();
-    let (reserved, _playing) = fixture.play_as(address(&fixture.far), 5000, |config| {
+    let (reserved, _playing) = fixture.play_as(closed_port(), 5000, |config| {
         config.media_timeout_frames = 10;
     });
-    fixture.packet();
-    let to = (LOOPBACK, reserved.rtp_port);
-    fixture.far.send_to(&far_packet(8, 1, &[0xd5; 160]), to).unwrap();
     let stream = reserved.stream;
     event_of(&fixture, |event| *event == MediaEvent::Lost { stream });
+}
+
+#[test]
+fn a_stream_is_not_lost_if_its_far_end_was_heard_and_falls_silent_or_closes_its_port() {
+    let fixture = Fixture::new();
+    let far = far_end();
+    let (reserved, playing) = fixture.play_as(address(&far), 50, |config| {
+        config.media_timeout_frames = 10;
+    });
+    packet_at(&far);
+    far.send_to(&far_packet(13, 1, &[60]), (LOOPBACK, reserved.rtp_port)).unwrap();
+    for _ in 0..20 {
+        packet_at(&far);
+    }
+    assert_eq!(playing.stats().packets_received, 1, "comfort noise once, and then nothing");
+    drop(far);
+    let stream = reserved.stream;
+    let mut event = fixture.next();
+    while event != (MediaEvent::Finished { stream }) {
+        assert_ne!(event, MediaEvent::Lost { stream });
+        event = fixture.next();
+    }
+}
+
+#[test]
+fn a_far_end_that_refuses_packets_costs_no_packet_of_another() {
+    let fixture = Fixture::new();
+    let sockets = crate::rtp::send::ports::MAX_PAIRS;
+    let mut refused = Vec::new();
+    for _ in 0..sockets * 2 {
+        refused.push(fixture.play_to(closed_port(), 5000));
+    }
+    let (_, _playing) = fixture.play(500);
+    let first = fixture.packet().0.sequence;
+    for n in 1..50 {
+        assert_eq!(fixture.packet().0.sequence, first.wrapping_add(n));
+    }
+}
+
+#[test]
+fn an_rtcp_bye_ends_nothing() {
+    let fixture = Fixture::new();
+    let (reserved, _playing) = fixture.play(50);
+    let ssrc = fixture.packet().0.ssrc;
+    let mut bye = vec![0x81, 201, 0, 7, 0, 0, 0, 99];
+    bye.extend(ssrc.to_be_bytes());
+    bye.extend([0; 20]);
+    bye.extend([0x81, 203, 0, 1, 0, 0, 0, 99]);
+    fixture.far_rtcp.send_to(&bye, (LOOPBACK, reserved.rtcp_port)).unwrap();
+    let stream = reserved.stream;
+    event_of(&fixture, |event| *event == MediaEvent::Finished { stream });
 }
 
 #[test]
