@@ -12,6 +12,7 @@ use super::media::{Utterance, offered_keys};
 use crate::endpoint::call::live_call::LiveCall;
 use crate::endpoint::call::order::CallOrder;
 use crate::endpoint::call::report::{CallEvent, unix_ms};
+use crate::rtp::wire::telephone_event::KeySource;
 use crate::sip::sdp::{self, Audio, CryptoLines};
 use crate::sip::user_agent::{CallHandle, Invite, SipEvent};
 
@@ -103,6 +104,9 @@ impl EventLoop<'_> {
                     self.step(handle, CallInput::Held);
                 }
                 return;
+            }
+            SipEvent::KeyPressed { key, held } => {
+                return self.handle_key(handle, key, KeySource::Info, held);
             }
             SipEvent::Rejected { code, retry_after_seconds } => {
                 CallInput::Rejected { code, retry_after_seconds }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nexo_domain::call::WeakChallenge;
 
 use super::digest::Credentials;
+use crate::rtp::wire::telephone_event::DtmfKey;
 use crate::sip::message::Method;
 use crate::sip::message::hop::Hop;
 
@@ -65,6 +66,8 @@ pub enum SipEvent {
     TimedOut,
     /// The far end sent a new media description during the call; it has been answered.
     MediaChanged { sdp: Vec<u8> },
+    /// The far end reported a key by INFO, and how long it was held; zero if it did not say.
+    KeyPressed { key: DtmfKey, held: Duration },
     /// The far end hung up.
     RemoteHungUp,
     /// The INVITE could not be sent.

@@ -95,6 +95,11 @@ impl Dialog {
         in_order
     }
 
+    /// Whether the last request accepted from the far end has this number: a repetition.
+    pub fn has_seen(&self, cseq: u32) -> bool {
+        self.remote_cseq == Some(cseq)
+    }
+
     fn set_target(&mut self, target: &str, identity: &Identity) {
         target.clone_into(&mut self.target);
         let first = self.routes.first();

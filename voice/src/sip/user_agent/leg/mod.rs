@@ -20,6 +20,7 @@ use crate::sip::sdp;
 
 mod early;
 mod fork;
+mod info;
 mod reliable;
 mod requests;
 mod responses;

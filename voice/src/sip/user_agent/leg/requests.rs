@@ -5,15 +5,16 @@
 //! | BYE | 200, also if it is repeated; ends the call |
 //! | INVITE, UPDATE | 200 with our answer to the offer; 488 if the offer has nothing in common with ours |
 //! | UPDATE before the call is answered | the same |
-//! | OPTIONS, INFO | 200 |
+//! | OPTIONS | 200 |
+//! | INFO | 200, and a key if its body reports one; 415 for an unknown body, 469 for an info package |
 //! | any that requires an unsupported extension | 420 |
-//! | INVITE or UPDATE with a lower CSeq than the last | 500 |
+//! | INVITE, UPDATE or INFO with a lower CSeq than the last | 500 |
 //! | PRACK, CANCEL, anything after the end | 481 |
 //! | any other | 405 |
 
 use std::sync::Arc;
 
-use super::{ALLOW, Leg, SUPPORTED, contact};
+use super::{ALLOW, Leg, SUPPORTED, contact, info};
 use crate::sip::message::header::Name;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::write::{Draft, response_hop};
@@ -63,7 +64,19 @@ impl Leg {
                 }
                 false => 500,
             },
-            Method::Options | Method::Info => 200,
+            Method::Info => {
+                let is_repeated = dialog.has_seen(request.cseq());
+                match (dialog.accept_cseq(request.cseq()), info::read(request)) {
+                    (false, _) => 500,
+                    (true, Err(code)) => code,
+                    (true, Ok(Some((key, held)))) if !is_repeated => {
+                        cx.emit(SipEvent::KeyPressed { key, held });
+                        200
+                    }
+                    (true, Ok(_)) => 200,
+                }
+            }
+            Method::Options => 200,
             Method::Ack | Method::Bye | Method::Cancel | Method::Prack => 481,
             Method::Register
             | Method::Refer
@@ -161,6 +174,8 @@ impl Leg {
         let mut draft = Draft::response(request, code, "", from.address);
         match (code, request.method()) {
             (405, _) | (200, Method::Options) => _ = draft.field("Allow", ALLOW),
+            (415, _) => _ = draft.field("Accept", info::ACCEPTED_BODIES),
+            (469, _) => _ = draft.field("Recv-Info", ""),
             (420, _) => {
                 for extension in unsupported_extensions(request) {
                     draft.field("Unsupported", extension);

@@ -1,6 +1,7 @@
 //! Requests from the far end, gateways and strangers.
 
 use super::*;
+use crate::rtp::wire::telephone_event::DtmfKey;
 
 #[test]
 fn a_re_invite_without_an_offer_gets_the_current_description() {
@@ -102,6 +103,52 @@ fn requests_in_a_dialog_get_the_right_status_code() {
         };
         assert_eq!(scene.events(), expected, "the call continues");
     }
+}
+
+#[test]
+fn an_info_reports_a_key_once_and_in_its_dialog_only() {
+    let relay = "Content-Type: application/dtmf-relay\r\n";
+    let pressed = |key, held_ms| SipEvent::KeyPressed {
+        key: DtmfKey::from_char(key).unwrap(),
+        held: MS * held_ms,
+    };
+    let mut scene = Scene::answered();
+    for (cseq, fields, body, code, event) in [
+        (9, relay, "Signal=5\r\nDuration=160\r\n", 200, Some(pressed('5', 160))),
+        (9, relay, "Signal=5\r\nDuration=160\r\n", 200, None),
+        (8, relay, "Signal=6\r\n", 500, None),
+        (10, "c: Application/DTMF; charset=utf-8\r\n", "*", 200, Some(pressed('*', 0))),
+        (11, relay, "Signal=flash", 200, None),
+        (12, "Content-Type: application/media_control+xml\r\n", "<x/>", 415, None),
+        (13, "Content-Type: application/x\r\nInfo-Package: x\r\n", "x", 469, None),
+        (14, "", "5", 415, None),
+        (15, "Require: foo\r\nContent-Type: application/dtmf\r\n", "5", 420, None),
+        (16, "", "", 200, None),
+    ] {
+        scene.request_in_dialog("INFO", cseq, fields, body);
+        let response = response_of(&mut scene);
+        assert_eq!(response.code(), code, "{cseq}");
+        assert_eq!(scene.events(), event.into_iter().collect::<Vec<_>>(), "{cseq}");
+        assert_eq!(response.named("Accept").is_some(), code == 415);
+        assert_eq!(response.named("Recv-Info"), (code == 469).then_some(""));
+    }
+    assert!(scene.invite.value(Name::Allow).unwrap().contains("INFO"));
+    // In no dialog of the call, and after its end.
+    let other = |scene: &mut Scene, tag: &str| {
+        let to_tag = scene.invite.from_tag().unwrap();
+        let text = format!(
+            "INFO sip:nexo@192.0.2.1:5062 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;rport;branch=z9hG4bKo\r\n\
+             From: <sip:b@192.0.2.9>;tag={tag}\r\nTo: <sip:a@192.0.2.1>;tag={to_tag}\r\n\
+             Call-ID: 8f2e1c4d-1@nexo\r\nCSeq: 20 INFO\r\n{relay}\r\nSignal=5"
+        );
+        scene.ua.receive(scene.now, GATEWAY, text.as_bytes());
+        scene.sent_code()
+    };
+    assert_eq!(other(&mut scene, "stranger"), Some(481));
+    scene.ua.hang_up(scene.now, scene.call);
+    scene.sent();
+    assert_eq!(other(&mut scene, "b"), Some(481));
+    assert_eq!(scene.events(), []);
 }
 
 /// Our response to the last request.
