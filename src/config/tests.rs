@@ -82,7 +82,7 @@ dispatch_timeout_ms = 4000
 gateway_timeout_ms = 2000
 ring_timeout_seconds = 30
 voice_dir = ""
-media_timeout_seconds = 20
+media_timeout_seconds = 5
 [sip]
 listen_udp = "0.0.0.0:5062"
 rtp_ports = "20000-20063"

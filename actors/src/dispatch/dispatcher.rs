@@ -44,7 +44,7 @@ pub struct DispatchSettings {
     /// The time for all gateways of an OTP together.
     pub dispatch_timeout: Duration,
     pub limits: CallLimits,
-    /// How long a far end that has sent audio may fall silent. 0: unlimited.
+    /// How long a far end of which nothing was heard may refuse our audio. 0: unlimited.
     pub media_timeout: Duration,
     pub refund: RefundPolicy,
 }

@@ -129,7 +129,7 @@ pub struct CallParams {
     pub code: Code,
     pub reading: Reading,
     pub limits: CallLimits,
-    /// How long a far end that has sent audio may fall silent. 0: unlimited.
+    /// How long a far end of which nothing was heard may refuse our audio. 0: unlimited.
     pub media_timeout: Duration,
 }
 

@@ -34,7 +34,8 @@ pub struct CallsConfig {
     pub ring_timeout_seconds: u64,
     /// The directory of the recordings imported by `nexo prompts import`. Empty: the built-in voice.
     pub voice_dir: String,
-    /// The time without RTP or RTCP from a far end that has sent audio, after which the call is hung up. 0: never.
+    /// How long a far end from which nothing was ever received may refuse our audio (ICMP) until the call is hung up.
+    /// 0: for ever.
     pub media_timeout_seconds: u64,
 }
 
@@ -55,7 +56,7 @@ impl CallsConfig {
             // A call ends within 60 s of acceptance, including one reading of the code.
             ring_timeout_seconds: section.integer("ring_timeout_seconds", 30, 1..=40)?,
             voice_dir: section.string("voice_dir", "a directory, or empty")?,
-            media_timeout_seconds: section.integer("media_timeout_seconds", 20, 0..=60)?,
+            media_timeout_seconds: section.integer("media_timeout_seconds", 5, 0..=60)?,
         };
         calls.check_length(reader)?;
         Ok(calls)

@@ -13,16 +13,60 @@ use super::{
 use harness::recogniser::{python, recognised};
 use harness::{Backend, Gateway, cases, per_database, phone};
 
-/// SIPp plays a recorded key through a raw socket, which requires root.
+/// Whether SIPp may play recorded packets: through a raw socket, which requires root.
+fn may_play_recordings() -> bool {
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    if !is_root {
+        eprintln!("skipped: SIPp needs a raw socket to press a key");
+    }
+    is_root
+}
+
 #[per_database]
 async fn a_telephone_event_starts_the_code(backend: Backend) {
-    let user = Command::new("id").arg("-u").output().unwrap().stdout;
-    if user != b"0\n" {
-        eprintln!("skipped: SIPp needs a raw socket to press a key");
+    if !may_play_recordings() {
         return;
     }
     let settings = [("NEXO_CALLS__REQUIRE_KEYPRESS", "true")];
     call(backend, "press-key", &[], &settings, DELIVERED).await;
+}
+
+cases! {
+    an_event_under_an_odd_payload_type_starts_the_code:
+    ours_although_the_answer_has_another(&[("101", "96")]);
+    ours_although_the_answer_has_none(&[
+        (" 101\n", "\n"), ("      a=rtpmap:101 telephone-event/8000\n", ""), ("      a=fmtp:101 0-15\n", ""),
+    ]);
+    mapped_to_two_clock_rates(&[(
+        "a=rtpmap:101 telephone-event/8000",
+        "a=rtpmap:101 telephone-event/16000\n      a=rtpmap:101 telephone-event/8000",
+    )]);
+    mapped_to_another_clock_rate(&[("telephone-event/8000", "telephone-event/16000")]);
+}
+
+/// The recorded events have the payload type 101, whatever the answer says.
+async fn an_event_under_an_odd_payload_type_starts_the_code(edits: &[(&str, &str)]) {
+    if !may_play_recordings() {
+        return;
+    }
+    let far_end = FarEnd::edited("press-key", 1, edits, &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[REQUIRE_KEYPRESS]);
+    deliver(&gateway, "482917").await;
+    far_end.assert_passed();
+}
+
+cases! {
+    an_info_starts_the_code:
+    by_a_relay_body("application/dtmf-relay", "Signal=5\n      Duration=160");
+    by_a_relay_body_with_blanks_and_a_number("application/dtmf-relay", "Signal= 10\n      Duration= 250");
+    by_a_single_character("application/dtmf", "*");
+}
+
+async fn an_info_starts_the_code(kind: &str, signal: &str) {
+    let far_end = FarEnd::edited("press-info", 1, &[("[kind]", kind), ("[signal]", signal)], &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[REQUIRE_KEYPRESS]);
+    deliver(&gateway, "482917").await;
+    far_end.assert_passed();
 }
 
 const REQUIRE_KEYPRESS: (&str, &str) = ("NEXO_CALLS__REQUIRE_KEYPRESS", "true");
@@ -36,12 +80,26 @@ cases! {
 
 /// A phone without telephone-events sends its key as a tone through the codec.
 async fn an_in_band_tone_starts_the_code(key: &str) {
+    press_tone(key, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_in_band_tone_starts_the_code_although_events_were_agreed() {
+    let agreed = [
+        (" RTP/AVP 8\n", " RTP/AVP 8 101\n"),
+        ("PCMA/8000\n    ]]>", "PCMA/8000\n      a=rtpmap:101 telephone-event/8000\n    ]]>"),
+    ];
+    press_tone("8", &agreed).await;
+}
+
+async fn press_tone(key: &str, edits: &[(&str, &str)]) {
     let folder = tempfile::tempdir().unwrap();
     let tone = folder.path().join("tone.alaw");
     let tone = tone.to_str().unwrap();
     let made = python_program("tone.py").args([key, tone]).status().unwrap();
     assert!(made.success());
-    let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
+    let edits = [&[("key.alaw", tone)], edits].concat();
+    let far_end = FarEnd::edited("press-tone", 1, &edits, &[]);
     let gateway = start(Backend::Sqlite, &[far_end.port], &[REQUIRE_KEYPRESS]);
     deliver(&gateway, "482917").await;
     far_end.assert_passed();
@@ -89,16 +147,28 @@ fn a_key_is_received_from_behind_a_nat() {
     assert_eq!(call["status"], "delivered", "{call:#}");
 }
 
-/// The far end sends a second of audio and then stops in the middle of the reading.
+/// The far end sends a second of audio and then nothing, as with voice activity detection, and no RTCP.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_far_end_that_falls_silent_is_hung_up() {
+async fn a_far_end_that_falls_silent_hears_every_reading() {
     let folder = tempfile::tempdir().unwrap();
-    let tone = folder.path().join("tone.alaw");
-    let tone = tone.to_str().unwrap();
-    assert!(python_program("tone.py").args(["#", tone]).status().unwrap().success());
-    let far_end = FarEnd::edited("press-tone", 1, &[("key.alaw", tone)], &[]);
-    let media_timeout = [("NEXO_CALLS__MEDIA_TIMEOUT_SECONDS", "1")];
-    let gateway = start(Backend::Sqlite, &[far_end.port], &media_timeout);
+    let second = folder.path().join("silence.alaw");
+    std::fs::write(&second, [0xd5; 8000]).unwrap();
+    let edits = [("key.alaw", second.to_str().unwrap())];
+    let far_end = FarEnd::edited("press-tone", 1, &edits, &[]);
+    let settings = [("NEXO_CALLS__MEDIA_TIMEOUT_SECONDS", "1"), ("NEXO_CALLS__REPEAT", "3")];
+    let gateway = start(Backend::Sqlite, &[far_end.port], &settings);
+    deliver(&gateway, "482917").await;
+    far_end.assert_passed();
+    // Three readings take more than 20 s.
+    assert!(gateway.metric("nexo_rtp_packets_sent_total").await > 1000.0);
+}
+
+/// The answer names a port without a socket, so that the kernel refuses each packet (ICMP).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_far_end_that_refuses_our_audio_is_hung_up() {
+    let closed = free_port().to_string();
+    let far_end = FarEnd::edited("answer", 1, &[("[media_port]", &closed)], &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
     let customer = gateway.customer("a@example.com", "10.00");
     let sent = customer.send(&phone(1), "482917").await;
     assert_eq!(sent.status, 202, "{}", sent.text);

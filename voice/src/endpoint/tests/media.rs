@@ -146,6 +146,42 @@ async fn a_key_repeats_the_code() {
 }
 
 #[tokio::test]
+async fn one_press_by_event_and_by_info_repeats_the_code_once() {
+    let (endpoint, phone) = scene().await;
+    let mut order = order(&phone);
+    order.limits.require_keypress = true;
+    let mut events = endpoint.place(order);
+    let invite = phone.expect(Method::Invite).await;
+    let port = sdp::read(invite.body()).unwrap().rtp.port();
+    phone.answer_with_dtmf(&invite).await;
+    phone.packet().await;
+    phone.press(port, 5, 1).await;
+    let mut keys = 0;
+    while next(&mut events).await != CallEvent::KeyPressed {}
+    let body = "Signal=5\r\nDuration=100\r\n";
+    phone.info(&invite, 8, "application/dtmf-relay", body).await;
+    // A retransmission.
+    phone.info(&invite, 8, "application/dtmf-relay", body).await;
+    // Another key is another press.
+    phone.info(&invite, 9, "application/dtmf", "#").await;
+    for _ in 0..3 {
+        match phone.message().await {
+            Message::Response(response) => assert_eq!(response.code(), 200),
+            Message::Request(_) => panic!("a request"),
+        }
+    }
+    let bye = phone.expect(Method::Bye).await;
+    phone.answer(&bye, 200).await;
+    let report = loop {
+        match next(&mut events).await {
+            CallEvent::Ended(report) => break report,
+            event => keys += u32::from(event == CallEvent::KeyPressed),
+        }
+    };
+    assert_eq!((report.end, keys), (CallEnd::Delivered, 1));
+}
+
+#[tokio::test]
 async fn without_required_srtp_no_audio_is_sent() {
     let (endpoint, phone) = scene().await;
     let mut order = order(&phone);

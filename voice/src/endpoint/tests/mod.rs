@@ -107,16 +107,34 @@ impl Phone {
         sent.unwrap();
     }
 
-    /// Sends a request in the dialog of the INVITE.
+    /// Sends a request without a body in the dialog of the INVITE.
     async fn request(&self, invite: &Request, method: &str) {
+        self.request_with(invite, 7, method, "", "").await;
+    }
+
+    /// Sends an INFO in the dialog of the INVITE.
+    async fn info(&self, invite: &Request, cseq: u32, content_type: &str, body: &str) {
+        let fields = format!("Content-Type: {content_type}\r\n");
+        self.request_with(invite, cseq, "INFO", &fields, body).await;
+    }
+
+    async fn request_with(
+        &self,
+        invite: &Request,
+        cseq: u32,
+        method: &str,
+        fields: &str,
+        body: &str,
+    ) {
         let tag = invite.from_tag().unwrap();
         let text = format!(
-            "{method} sip:nexo@{} SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch=z9hG4bKphone\r\n\
+            "{method} sip:nexo@{} SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch=z9hG4bK{cseq}\r\n\
              From: <sip:phone@h>;tag=phone\r\nTo: <sip:caller@h>;tag={tag}\r\nCall-ID: {}\r\n\
-             CSeq: 7 {method}\r\nContent-Length: 0\r\n\r\n",
+             CSeq: {cseq} {method}\r\n{fields}Content-Length: {}\r\n\r\n{body}",
             self.caller,
             self.address(),
             invite.call_id(),
+            body.len(),
         );
         let sent = self.sip.send_to(text.as_bytes(), self.caller).await;
         sent.unwrap();

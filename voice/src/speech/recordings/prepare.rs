@@ -6,6 +6,7 @@ use std::f32::consts::{PI, SQRT_2, TAU};
 use thiserror::Error;
 
 use crate::audio::wav::SAMPLE_RATE;
+use crate::rtp::wire::dtmf_tones::ToneDetector;
 use crate::speech::prompts::FRAME;
 
 /// The frequency band of a telephone, in Hz.
@@ -65,6 +66,10 @@ pub enum Flaw {
     TooShort { millis: u32, min: u32 },
     #[error("is too long: {millis} ms; at most {max} ms are allowed")]
     TooLong { millis: u32, max: u32 },
+    #[error(
+        "contains the tone of a telephone key, whose echo would count as a key: remove the tone"
+    )]
+    KeyTone,
 }
 
 /// Converts a recording to whole frames at 8 kHz.
@@ -83,7 +88,12 @@ pub(super) fn prepare(samples: &[f32], rate: u32, kind: PromptKind) -> Result<Ve
     fade(&mut voice);
     voice.resize(voice.len().next_multiple_of(FRAME), 0.0);
     let full = f32::from(i16::MAX);
-    Ok(voice.iter().map(|s| (s * full).round() as i16).collect())
+    let samples: Vec<i16> = voice.iter().map(|s| (s * full).round() as i16).collect();
+    let mut tones = ToneDetector::default();
+    match samples.chunks(FRAME).any(|frame| tones.detect(frame).is_some()) {
+        true => Err(Flaw::KeyTone),
+        false => Ok(samples),
+    }
 }
 
 /// Resamples to 8 kHz and removes frequencies above the band, with a windowed sinc (Blackman).

@@ -67,6 +67,13 @@ fn silent_short_and_long_recordings_are_rejected() {
     assert!(made(&tone(800.0, 8_000, 2_000, 0.5), PromptKind::Phrase).is_ok());
 }
 
+#[test]
+fn a_recording_with_the_tone_of_a_key_is_rejected() {
+    let [low, high] = [770.0, 1336.0].map(|hertz| tone(hertz, 48_000, 300, 0.3));
+    let both: Vec<f32> = low.iter().zip(high).map(|(low, high)| low + high).collect();
+    assert_eq!(prepare(&both, 48_000, PromptKind::Phrase), Err(Flaw::KeyTone));
+}
+
 proptest! {
     #[test]
     fn any_recording_is_converted_or_rejected(
