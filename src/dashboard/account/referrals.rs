@@ -97,7 +97,7 @@ fn link_card(member: &Member, site: &SiteState) -> Markup {
                 label for="link" { (l.t(texts::LINK)) }
                 div.copy-row {
                     input #link.code type="text" readonly value=(link(l)) aria-describedby="link-hint";
-                    (copy_button(l, "link"))
+                    (copy_button(l))
                 }
                 p.hint #link-hint { (l.t_with(texts::LINK_HINT, &[("link", &link(other))])) }
             }

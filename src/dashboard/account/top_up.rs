@@ -172,12 +172,12 @@ fn instructions(member: &Member, site: &SiteState, deposit: &Deposit) -> Markup 
             }
             dl.facts {
                 dt { (l.t(texts::AMOUNT)) }
-                dd { strong { (grouped(deposit.vnd)) " VND" } }
+                dd { strong { (grouped(deposit.vnd)) " VND" } " " (copy_value(l, &deposit.vnd.to_string())) }
                 dt { (l.t(texts::MEMO)) }
-                dd { code { (deposit.reference) } }
+                dd { code { (deposit.reference) } " " (copy_button(l)) }
                 @if let Some(bank) = &instructions.account {
                     dt { (l.t(texts::BANK)) } dd { (bank.bin) }
-                    dt { (l.t(texts::ACCOUNT_NUMBER)) } dd { code { (bank.number) } }
+                    dt { (l.t(texts::ACCOUNT_NUMBER)) } dd { code { (bank.number) } " " (copy_button(l)) }
                     dt { (l.t(texts::HOLDER)) } dd { (bank.holder) }
                 }
             }

@@ -1,25 +1,40 @@
 // Features that need a script: copying a secret, and refreshing a page during a call. Every page works without it.
 "use strict";
 
-for (const button of document.querySelectorAll("button[data-copy]")) {
-  const field = document.getElementById(button.dataset.copy);
-  const label = button.textContent;
-  button.hidden = !navigator.clipboard && !document.queryCommandSupported?.("copy");
-  button.addEventListener("click", async () => {
-    try {
-      if (navigator.clipboard) {
-        await navigator.clipboard.writeText(field.value);
-      } else {
-        field.select();
-        document.execCommand("copy");
-      }
-      button.textContent = button.dataset.done;
-      setTimeout(() => { button.textContent = label; }, 2000);
-    } catch {
-      field.select();
-    }
-  });
+// The stylesheet shows what needs a script.
+document.documentElement.classList.add("script");
+
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Without HTTPS there is no clipboard API.
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const copied = document.execCommand("copy");
+  field.remove();
+  if (!copied) throw new Error("not copied");
 }
+
+// A button copies its data-copy, or else the element before it.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button || button.dataset.label) return;
+  const source = button.previousElementSibling;
+  try {
+    await copy(button.dataset.copy || (source.value ?? source.textContent));
+  } catch {
+    if (source) getSelection().selectAllChildren(source);
+    source?.select?.();
+    return;
+  }
+  button.dataset.label = button.textContent;
+  button.textContent = button.dataset.done;
+  setTimeout(() => {
+    button.textContent = button.dataset.label;
+    delete button.dataset.label;
+  }, 2000);
+});
 
 // Fetches a part of the page repeatedly from its data-live address, until the fetched part has no such address.
 async function follow(part) {

@@ -72,17 +72,33 @@ pub fn secret_once(l: Language, label: &str, secret: &str) -> Markup {
             label for="secret" { (label) }
             div.copy-row {
                 input #secret.code type="text" readonly value=(secret) autocomplete="off" spellcheck="false";
-                (copy_button(l, "secret"))
+                (copy_button(l))
             }
         }
     }
 }
 
-/// A button that copies the field `id`. Only the script shows it.
-pub fn copy_button(l: Language, id: &str) -> Markup {
+/// A button that copies the element before it: the value of a field, or the text of anything else. Without a script
+/// it is hidden.
+pub fn copy_button(l: Language) -> Markup {
+    copy_value(l, "")
+}
+
+/// A button that copies `value`, for a text that is displayed in another form.
+pub fn copy_value(l: Language, value: &str) -> Markup {
     html! {
-        button.copy type="button" hidden data-copy=(id) data-done=(l.t(frame::COPIED)) {
+        button.copy.second.small type="button" data-copy=(value) data-done=(l.t(frame::COPIED)) aria-live="polite" {
             (l.t(frame::COPY))
+        }
+    }
+}
+
+/// A block of code or of a request, with a copy button.
+pub fn code_block(l: Language, text: &str) -> Markup {
+    html! {
+        div.code-block {
+            pre tabindex="0" { code { (text) } }
+            (copy_button(l))
         }
     }
 }

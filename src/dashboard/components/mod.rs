@@ -20,8 +20,8 @@ pub(super) use deliveries::{
     delivery_table, net_cost, refund_pill, sandbox_pill, status_name, status_pill,
 };
 pub(super) use elements::{
-    Tone, copy_button, empty_state, error_notice, page_head, pill, secret_once, success_notice,
-    time, time_or_never, usd,
+    Tone, code_block, copy_button, copy_value, empty_state, error_notice, page_head, pill,
+    secret_once, success_notice, time, time_or_never, usd,
 };
 pub(super) use examples::send_otp_curl;
 pub(super) use fields::{Field, button_form, confirmation, select};

@@ -7,6 +7,7 @@ use nexo_domain::webhook::test_body;
 use url::Url;
 use uuid::Uuid;
 
+use super::elements::code_block;
 use crate::dashboard::texts::Translate;
 use crate::dashboard::texts::developer::webhooks as texts;
 
@@ -98,15 +99,15 @@ pub fn snippets(l: Language, url: Option<&str>) -> Markup {
             p.lead { (l.t(texts::RECEIVER_LEAD)) }
             details.more open {
                 summary { "Node.js" }
-                pre tabindex="0" { code { (fill(NODE)) } }
+                (code_block(l, &fill(NODE)))
             }
             details.more {
                 summary { "Python" }
-                pre tabindex="0" { code { (fill(PYTHON)) } }
+                (code_block(l, &fill(PYTHON)))
             }
             details.more {
                 summary { (l.t(texts::RECEIVER_CURL)) }
-                pre tabindex="0" { code { (fill(CURL)) } }
+                (code_block(l, &fill(CURL)))
             }
         }
     }

@@ -178,7 +178,7 @@ fn created_page(site: &SiteState, member: &Member, key: &ApiKey) -> HttpResponse
         p.lead { (l.t(texts::STORED_AS_HASH)) }
         section.card {
             h2 { (l.t(texts::TRY_IT)) }
-            pre tabindex="0" { code { (example) } }
+            (code_block(l, &example))
             div.actions {
                 a.button href="/dashboard/deliveries" { (l.t(frame::DELIVERIES)) }
                 a.button.second href="/dashboard/api-keys" { (l.t(frame::API_KEYS)) }
