@@ -1,5 +1,6 @@
 //! Rules for money: wallet debits, deposits, payouts, referrals.
 
+pub mod banks;
 pub mod deposit;
 pub mod ledger;
 pub mod low_balance;

@@ -15,6 +15,8 @@ pub struct Carrier(u8);
 
 const NAMES: [&str; 7] =
     ["viettel", "vinaphone", "mobifone", "vietnamobile", "gmobile", "itel", "wintel"];
+const BRANDS: [&str; NAMES.len()] =
+    ["Viettel", "VinaPhone", "MobiFone", "Vietnamobile", "Gmobile", "Itelecom", "Wintel"];
 
 impl Carrier {
     /// Every carrier that hosts a mobile range.
@@ -29,6 +31,11 @@ impl Carrier {
 
     pub fn name(self) -> &'static str {
         NAMES[usize::from(self.0)]
+    }
+
+    /// The name as the carrier writes it, for people.
+    pub fn brand(self) -> &'static str {
+        BRANDS[usize::from(self.0)]
     }
 
     /// The index in [`Carrier::all`], for tables with one row per carrier.
@@ -113,5 +120,6 @@ mod tests {
             assert_eq!(Carrier::named(carrier.name()), Some(carrier));
         }
         assert_eq!(Carrier::named("Viettel"), None);
+        assert_eq!(Carrier::named("vinaphone").map(Carrier::brand), Some("VinaPhone"));
     }
 }
