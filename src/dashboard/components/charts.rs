@@ -20,12 +20,11 @@ impl Day {
     }
 }
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 44.0;
-const RIGHT: f64 = 40.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 26.0;
+/// The width of a day and the height of the plot in the SVG's units. The page stretches the SVG to its box, and draws
+/// all text outside it, so that the text keeps its size on a phone.
+const DAY_WIDTH: f64 = 10.0;
+const HEIGHT: f64 = 100.0;
+const BAR_WIDTH: f64 = 6.4;
 
 /// The next number of the form 2, 4 or 10 times a power of ten: half of it is whole.
 fn round_up(most: u64) -> u64 {
@@ -54,64 +53,90 @@ fn coordinate(value: f64) -> String {
 /// OTPs per day as stacked bars (delivered below failed), and the delivery rate as a line.
 pub fn days(l: Language, days: &[Day]) -> Markup {
     let most = round_up(days.iter().map(Day::total).max().unwrap_or(0).max(4));
-    let plot = HEIGHT - TOP - BOTTOM;
-    let slot = (WIDTH - LEFT - RIGHT) / days.len().max(1) as f64;
-    let bar = (slot * 0.64).min(26.0);
-    let height = |count: u64| count as f64 / most as f64 * plot;
-    let rate_y = |percent: f64| TOP + (100.0 - percent) / 100.0 * plot;
-    let x = |index: usize| LEFT + slot * index as f64 + slot / 2.0;
-    let points: Vec<(f64, f64)> = days
-        .iter()
-        .enumerate()
-        .filter_map(|(index, day)| {
-            let percent = rate_percent(day.delivered, day.failed)?;
-            Some((x(index), rate_y(percent)))
-        })
-        .collect();
-    let line: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let width = DAY_WIDTH * days.len().max(1) as f64;
+    let height = |count: u64| count as f64 / most as f64 * HEIGHT;
     let delivered: u64 = days.iter().map(|day| day.delivered).sum();
     let failed: u64 = days.iter().map(|day| day.failed).sum();
     let label = l.t_with(
         texts::CHART_LABEL,
         &[("days", &days.len()), ("delivered", &delivered), ("failed", &failed)],
     );
-    let label_step = days.len().div_ceil(6).max(1);
     html! {
-        svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) {
-            @for quarter in 0..=2_u64 {
-                @let count = most * quarter / 2;
-                @let y = TOP + plot - height(count);
-                line.grid-line x1=(LEFT) x2=(WIDTH - RIGHT) y1=(coordinate(y)) y2=(coordinate(y)) {}
-                text x=(LEFT - 8.0) y=(coordinate(y + 4.0)) text-anchor="end" { (count) }
-                text x=(WIDTH - RIGHT + 6.0) y=(coordinate(y + 4.0)) { (quarter * 50) "%" }
-            }
-            @for (index, day) in days.iter().enumerate() {
-                @let left = x(index) - bar / 2.0;
-                @let (low, high) = (height(day.delivered), height(day.failed));
-                g {
-                    title { (day.label) ": " (day.delivered) " ✓ " (day.failed) " ✗" }
-                    @if day.delivered > 0 {
-                        rect.delivered x=(coordinate(left)) width=(coordinate(bar)) rx="2"
-                            y=(coordinate(TOP + plot - low)) height=(coordinate(low)) {}
-                    }
-                    @if day.failed > 0 {
-                        rect.failed x=(coordinate(left)) width=(coordinate(bar)) rx="2"
-                            y=(coordinate(TOP + plot - low - high)) height=(coordinate(high)) {}
+        div.chart-box {
+            ul.axis aria-hidden="true" { @for half in [2, 1, 0] { li { (most * half / 2) } } }
+            svg.chart.plot viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none"
+                role="img" aria-label=(label) {
+                @for half in 0..=2 {
+                    @let y = coordinate(HEIGHT / 2.0 * f64::from(half));
+                    line.grid-line x1="0" x2=(width) y1=(y) y2=(y) {}
+                }
+                @for (index, day) in days.iter().enumerate() {
+                    @let left = coordinate(DAY_WIDTH * index as f64 + (DAY_WIDTH - BAR_WIDTH) / 2.0);
+                    @let (low, high) = (height(day.delivered), height(day.failed));
+                    g {
+                        title { (day.label) ": " (day.delivered) " ✓ " (day.failed) " ✗" }
+                        @if day.delivered > 0 {
+                            rect.delivered x=(left) width=(BAR_WIDTH)
+                                y=(coordinate(HEIGHT - low)) height=(coordinate(low)) {}
+                        }
+                        @if day.failed > 0 {
+                            rect.failed x=(left) width=(BAR_WIDTH)
+                                y=(coordinate(HEIGHT - low - high)) height=(coordinate(high)) {}
+                        }
                     }
                 }
-                @if index % label_step == 0 {
-                    text x=(coordinate(x(index))) y=(HEIGHT - 8.0) text-anchor="middle" { (day.label) }
-                }
+                (rate_line(days))
             }
-            polyline.rate points=(line.join(" ")) {}
-            @for (x, y) in &points {
-                circle.rate-dot cx=(coordinate(*x)) cy=(coordinate(*y)) r="2.5" {}
-            }
+            ul.axis aria-hidden="true" { @for half in [2, 1, 0] { li { (half * 50) " %" } } }
+            (day_axis(days))
         }
         ul.legend {
             li { i.delivered {} (l.t(texts::DELIVERED)) }
             li { i.failed {} (l.t(texts::FAILED)) }
             li { i.rate {} (l.t(texts::RATE)) }
+        }
+    }
+}
+
+/// The delivery rate: a line through the days with OTPs, and a dot on each. A single day has a line as wide as itself.
+fn rate_line(days: &[Day]) -> Markup {
+    let rate = |(index, day): (usize, &Day)| {
+        let percent = rate_percent(day.delivered, day.failed)?;
+        Some((DAY_WIDTH * (index as f64 + 0.5), HEIGHT - percent * HEIGHT / 100.0))
+    };
+    let dots: Vec<(f64, f64)> = days.iter().enumerate().filter_map(rate).collect();
+    let line: Vec<String> = match dots.as_slice() {
+        [(x, y)] => vec![format!("M{:.1} {y:.1}h{DAY_WIDTH}", x - DAY_WIDTH / 2.0)],
+        dots => (0..)
+            .zip(dots)
+            .map(|(index, (x, y))| {
+                let command = if index == 0 { "M" } else { "L" };
+                format!("{command}{x:.1} {y:.1}")
+            })
+            .collect(),
+    };
+    // A line without length with round ends is a dot, which the stretched SVG does not distort.
+    let dots: Vec<String> = dots.iter().map(|(x, y)| format!("M{x:.1} {y:.1}h0")).collect();
+    html! {
+        path.rate d=(line.join("")) {}
+        path.rate-dots d=(dots.join("")) {}
+    }
+}
+
+/// The dates below the plot: about six on a wide screen, three on a phone.
+fn day_axis(days: &[Day]) -> Markup {
+    let step = days.len().div_ceil(6).max(1);
+    html! {
+        ol.axis.days aria-hidden="true" {
+            @for (index, day) in days.iter().enumerate() {
+                @if index % (2 * step) == 0 {
+                    li { span { (day.label) } }
+                } @else if index % step == 0 {
+                    li.secondary { span { (day.label) } }
+                } @else {
+                    li {}
+                }
+            }
         }
     }
 }
@@ -173,6 +198,7 @@ mod tests {
             |label: &str, delivered, failed| Day { label: label.to_owned(), delivered, failed };
         let drawn = days(Language::En, &[day("05-24", 0, 0), day("05-25", 3, 1)]).into_string();
         assert_eq!(drawn.matches("rect class=\"delivered\"").count(), 1, "{drawn}");
-        assert_eq!(drawn.matches("<circle").count(), 1, "{drawn}");
+        assert!(drawn.contains("M15.0 25.0h0"), "a dot at 75 %: {drawn}");
+        assert!(drawn.contains("M10.0 25.0h10"), "a line for the only day: {drawn}");
     }
 }

@@ -1,4 +1,4 @@
-//! A call as an SVG ladder diagram, rendered on the server.
+//! A call as an SVG ladder diagram, rendered on the server, and as a list for narrow screens.
 
 use maud::{Markup, html};
 use nexo_actors::dispatch::live_deliveries::Progress;
@@ -23,6 +23,26 @@ enum Direction {
     Failure,
     /// Speech, drawn as a box instead of an arrow.
     Speech,
+}
+
+impl Direction {
+    /// The class of an arrow and of a line of the list.
+    fn class(self) -> Option<&'static str> {
+        match self {
+            Direction::ToPhone | Direction::Speech => None,
+            Direction::FromPhone => Some("back"),
+            Direction::Failure => Some("wrong"),
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Direction::ToPhone => "→",
+            Direction::FromPhone => "←",
+            Direction::Failure => "✕",
+            Direction::Speech => "▶",
+        }
+    }
 }
 
 /// One step of the ladder.
@@ -104,7 +124,8 @@ pub fn of_progress(l: Language, progress: &Progress) -> Vec<Rung> {
     rungs(l, progress.started_at_ms, responses, &progress.steps)
 }
 
-/// Draws the rungs with the seconds since the first. The label lists the same for screen readers.
+/// Draws the rungs with the seconds since the first. The label lists the same for screen readers. The stylesheet shows
+/// the diagram or, where it has no room, the list.
 pub fn draw(l: Language, rungs: &[Rung], far_end: &str) -> Markup {
     let start = rungs.first().map_or(0, |rung| rung.at_ms);
     let bottom = TOP + ROW * i32::try_from(rungs.len()).unwrap_or(0);
@@ -122,16 +143,25 @@ pub fn draw(l: Language, rungs: &[Rung], far_end: &str) -> Markup {
                 (draw_rung(rung, TOP + ROW * row, &since(rung)))
             }
         }
+        ol.ladder-list {
+            li.ends { span { (l.t(texts::WE)) } span { (far_end) } }
+            @for rung in rungs {
+                li class=[rung.direction.class()] {
+                    span.number { (since(rung)) }
+                    span.sign aria-hidden="true" { (rung.direction.sign()) }
+                    span { (rung.text) }
+                }
+            }
+        }
     }
 }
 
 fn draw_rung(rung: &Rung, y: i32, since: &str) -> Markup {
     let middle = (LEFT + RIGHT) / 2;
-    let (class, from, to) = match rung.direction {
-        Direction::ToPhone => ("", LEFT, RIGHT),
-        Direction::FromPhone => ("back", RIGHT, LEFT),
-        Direction::Failure => ("wrong", RIGHT, LEFT),
-        Direction::Speech => ("", LEFT, RIGHT),
+    let class = rung.direction.class().unwrap_or_default();
+    let (from, to) = match rung.direction {
+        Direction::ToPhone | Direction::Speech => (LEFT, RIGHT),
+        Direction::FromPhone | Direction::Failure => (RIGHT, LEFT),
     };
     // The base of the arrow's head is 9 units before its tip.
     let base = if to > from { to - 9 } else { to + 9 };
