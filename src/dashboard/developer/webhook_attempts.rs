@@ -38,6 +38,8 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
     let endpoint = site.store.webhooks().endpoint(member.id(), attempt.endpoint_id).await?;
     let is_live = !is_finished(&attempt);
     let source = is_live.then(|| attempt_path(attempt.id));
+    let secret = site.store.webhooks().secret(member.id(), attempt.endpoint_id).await?;
+    let signature = secret.map(|secret| secret.sign(attempt.body.as_bytes()));
     let has_delivery = ![TEST_EVENT, LOW_BALANCE_EVENT].contains(&attempt.event_type.as_str());
     let body = html! {
         div #attempt data-live=[source] {
@@ -75,12 +77,19 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
             }
             section.card {
                 h2 { (l.t(texts::REQUEST)) }
-                pre tabindex="0" { code { (request_text(&attempt)) } }
+                (code_block(l, &request_head(&attempt, signature.as_deref())))
+                @if signature.is_some() { p.hint { (l.t(texts::SIGNATURE_NOTE)) } }
+                h3 { (l.t(texts::REQUEST_BODY)) }
+                div.code-block {
+                    pre tabindex="0" { code { (indented(&attempt.body)) } }
+                    (copy_value(l, &attempt.body))
+                }
+                p.hint { (l.t(texts::BODY_NOTE)) }
             }
             section.card {
                 h2 { (l.t(texts::RESPONSE_BODY)) }
                 @match attempt.response_head.as_deref() {
-                    Some(head) if !head.is_empty() => { pre tabindex="0" { code { (head) } } },
+                    Some(head) if !head.is_empty() => (code_block(l, &indented(head))),
                     _ => { p.faint { (l.t(texts::NO_RESPONSE)) } },
                 }
             }
@@ -89,14 +98,68 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
     Ok(Page::new(NavItem::Webhooks, l.t(texts::ATTEMPT_TITLE), body).respond(&member))
 }
 
-/// The request as it was sent, without the signatures, which are not stored.
-fn request_text(attempt: &WebhookAttempt) -> String {
-    format!(
-        "POST\nContent-Type: application/json\nUser-Agent: NEXO-ROUTE/1.0\n\
-         X-NEXO-Signature: sha256=…\nX-NEXO-Event-Type: {}\nX-NEXO-Delivery-Id: {}\n\
-         X-NEXO-Attempt-Id: {}\n\n{}",
-        attempt.event_type, attempt.delivery_id, attempt.id, attempt.body
+/// The request's header fields. The signature is not stored; it is computed from the body and the endpoint's current
+/// secret.
+fn request_head(attempt: &WebhookAttempt, signature: Option<&str>) -> String {
+    let mut head = "POST\nContent-Type: application/json\nUser-Agent: NEXO-ROUTE/1.0\n".to_owned();
+    if let Some(signature) = signature {
+        head += &format!("X-NEXO-Signature: {signature}\n");
+    }
+    head + &format!(
+        "X-NEXO-Event-Type: {}\nX-NEXO-Delivery-Id: {}\nX-NEXO-Attempt-Id: {}",
+        attempt.event_type, attempt.delivery_id, attempt.id
     )
+}
+
+/// JSON with one member per line. Strings and numbers stay as they are written; a text that is not JSON is unchanged.
+fn indented(json: &str) -> String {
+    if serde_json::from_str::<serde::de::IgnoredAny>(json).is_err() {
+        return json.to_owned();
+    }
+    let (mut text, mut depth) = (String::with_capacity(2 * json.len()), 0_usize);
+    let (mut is_string, mut is_escaped) = (false, false);
+    let new_line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n("  ", depth));
+    };
+    let mut rest = json.chars().peekable();
+    while let Some(c) = rest.next() {
+        if is_string {
+            text.push(c);
+            is_string = is_escaped || c != '"';
+            is_escaped = c == '\\' && !is_escaped;
+            continue;
+        }
+        match c {
+            '"' => {
+                is_string = true;
+                text.push(c);
+            }
+            '{' | '[' => {
+                while rest.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                text.push(c);
+                if let Some(end) = rest.next_if(|next| matches!(next, '}' | ']')) {
+                    text.push(end);
+                } else {
+                    depth += 1;
+                    new_line(&mut text, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut text, depth);
+                text.push(c);
+            }
+            ',' => {
+                text.push(c);
+                new_line(&mut text, depth);
+            }
+            ':' => text.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 async fn replay(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
@@ -109,5 +172,30 @@ async fn replay(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
             Err(PageError::not_found(member.language()))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_indented_and_its_values_are_unchanged() {
+        let body = r#"{"cost":0.0220,"text":"a \"b\", {c}: \\","list":[1,{ }],"none":null}"#;
+        let lines = [
+            r#"{"#,
+            r#"  "cost": 0.0220,"#,
+            r#"  "text": "a \"b\", {c}: \\","#,
+            r#"  "list": ["#,
+            r#"    1,"#,
+            r#"    {}"#,
+            r#"  ],"#,
+            r#"  "none": null"#,
+            r#"}"#,
+        ];
+        assert_eq!(indented(body), lines.join("\n"));
+        for other in ["<html>{}</html>", "", "{\"cut\":"] {
+            assert_eq!(indented(other), other);
+        }
     }
 }

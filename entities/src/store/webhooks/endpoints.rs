@@ -130,6 +130,23 @@ impl Webhooks<'_> {
         Ok(row.map(Endpoint::from))
     }
 
+    /// The hash of the endpoint's current secret, unless it was removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn secret(
+        self,
+        account: AccountId,
+        id: EndpointId,
+    ) -> Result<Option<HashedSecret>, StoreError> {
+        let row = Entity::find_by_id(id.0)
+            .filter(Column::AccountId.eq(account.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .one(&self.store.reader)
+            .await?;
+        Ok(row.map(|row| HashedSecret::from_record(row.secret_hash)))
+    }
+
     /// Sets a new secret; the previous one also signs until `old_until_ms`. Returns false if the
     /// endpoint does not belong to the account or was removed.
     pub async fn rotate_secret(

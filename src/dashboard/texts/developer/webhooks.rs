@@ -49,6 +49,9 @@ texts! {
     DELIVERY = "Delivery", "Cuộc gọi OTP";
     ATTEMPT_TITLE = "Webhook attempt", "Lần gửi webhook";
     REQUEST = "Request", "Yêu cầu";
+    REQUEST_BODY = "Body", "Nội dung";
+    SIGNATURE_NOTE = "Signatures are not stored. This one is computed from the body below and the endpoint's current secret.", "Chữ ký không được lưu. Chữ ký này được tính từ nội dung bên dưới và khóa bí mật hiện tại của endpoint.";
+    BODY_NOTE = "Indented for reading; it was sent on one line. The button copies the exact bytes that are signed.", "Được thụt dòng để dễ đọc; khi gửi đi, nội dung nằm trên một dòng. Nút sao chép lấy đúng các byte được ký.";
     RESPONSE_BODY = "Response body (first KiB)", "Nội dung phản hồi (1 KiB đầu)";
     NO_RESPONSE = "No response.", "Không có phản hồi.";
     ERROR = "Error", "Lỗi";
