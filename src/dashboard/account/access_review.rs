@@ -41,7 +41,7 @@ async fn show(member: Member, site: Site) -> PageResult {
             @if let Some(wallet) = &wallet {
                 section.card {
                     h2 { (l.t(texts::PAYOUT)) }
-                    p { (l.t(payout_wallet_name(wallet.kind()))) " " code { (wallet.address()) } }
+                    p { (l.t(payout_wallet_name(wallet.kind()))) " " code { (payout_address(wallet.kind(), &wallet.address())) } }
                     p { a href=(NavItem::Referrals.path()) { (l.t(texts::CHANGE_PAYOUT)) } }
                 }
             }

@@ -148,7 +148,7 @@ fn search_form(l: Language, form: &SearchForm) -> Markup {
     let any = ("", l.t(texts::ANY));
     let statuses = Status::ALL.map(|status| (status.as_str(), l.t(status_name(status))));
     let statuses = [any].into_iter().chain(statuses);
-    let carriers = Carrier::all().map(|carrier| (carrier.name(), carrier.name()));
+    let carriers = Carrier::all().map(|carrier| (carrier.name(), carrier.brand()));
     let carriers = [any].into_iter().chain(carriers);
     html! {
         form.row.tight.filters method="get" action=(PATH) role="search" {
@@ -205,7 +205,9 @@ async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
                 (call(l, &site, &delivery, &calls))
             }
             h2 { (l.t(texts::WEBHOOKS)) }
-            @if webhooks.is_empty() { (empty_state(l.t(texts::NO_WEBHOOKS))) }
+            @if webhooks.is_empty() {
+                (empty_state(l.t(if is_live { texts::WEBHOOKS_LATER } else { texts::NO_WEBHOOKS })))
+            }
             @else { (attempt_table(&member, &webhooks)) }
         }
     };
@@ -218,7 +220,7 @@ fn facts(l: Language, delivery: &Delivery) -> Markup {
             dl.facts {
                 dt { (l.t(texts::ID)) } dd { code { (delivery.id) } }
                 dt { (l.t(texts::CARRIER)) }
-                dd { (delivery.carrier) }
+                dd { (delivery.carrier.brand()) }
                 dt { (l.t(texts::ACCEPTED)) } dd { (time(delivery.created_at_ms)) }
                 @if let Some(at_ms) = delivery.completed_at_ms {
                     dt { (l.t(texts::ENDED)) } dd { (time(at_ms)) }
@@ -242,21 +244,18 @@ fn facts(l: Language, delivery: &Delivery) -> Markup {
 }
 
 fn ledger_entries(l: Language, entries: &[DeliveryEntry]) -> Markup {
-    let columns = [Left(texts::KIND), Left(texts::BUCKET), Right(texts::AMOUNT)];
     html! {
         section.card {
             h2 { (l.t(texts::ENTRIES)) }
             @if entries.is_empty() { p.faint { (l.t(texts::NO_ENTRIES)) } }
             @else {
-                (plain_table(l, &columns, html! {
-                    @for entry in entries {
-                        tr {
-                            td { (entry_name(l, entry.kind)) }
-                            td.nowrap { (l.t(bucket_name(entry.bucket))) }
-                            td.right { (usd(entry.amount)) }
-                        }
-                    }
-                }))
+                (table(l, texts::ENTRIES, [
+                    Head(texts::KIND), Left(texts::BUCKET), Right(texts::AMOUNT),
+                ], entries.iter().map(|entry| [
+                    html! { (entry_name(l, entry.kind)) },
+                    html! { span.nowrap { (l.t(bucket_name(entry.bucket))) } },
+                    usd(entry.amount),
+                ])))
             }
         }
     }

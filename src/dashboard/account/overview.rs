@@ -106,7 +106,7 @@ fn recent_days(l: Language, figures: &AccountStats, first_day: i64) -> Markup {
             day.delivered += figure.delivered;
             day.failed += figure.failed;
         }
-        let carrier = carriers.entry(figure.carrier.name()).or_default();
+        let carrier = carriers.entry(figure.carrier.brand()).or_default();
         carrier.0 += figure.delivered;
         carrier.1 += figure.failed;
     }

@@ -125,20 +125,16 @@ fn referral_table(l: Language, referrals: &[Referral], skip: u32) -> Markup {
         @if referrals.is_empty() {
             (empty_state(l.t(texts::NO_REFERRALS)))
         } @else {
-            (table(l, texts::REFERRED_ACCOUNTS, &[
-                Left(texts::ACCOUNT), Left(texts::SINCE), Left(texts::STATE), Right(texts::ACCRUED),
+            (table(l, texts::REFERRED_ACCOUNTS, [
+                Head(texts::ACCOUNT), Left(texts::SINCE), Left(texts::STATE), Right(texts::ACCRUED),
                 Right(texts::PENDING),
-            ], html! {
-                @for referral in referrals.iter().take(PAGE_SIZE as usize) {
-                    tr {
-                        td { (masked_email(&referral.email)) }
-                        td { (time(referral.created_at_ms)) }
-                        td { (referral_state(l, referral)) }
-                        td.right { (usd(referral.accrued)) }
-                        td.right { (usd(referral.pending)) }
-                    }
-                }
-            }))
+            ], referrals.iter().take(PAGE_SIZE as usize).map(|referral| [
+                html! { (masked_email(&referral.email)) },
+                time(referral.created_at_ms),
+                referral_state(l, referral),
+                usd(referral.accrued),
+                usd(referral.pending),
+            ])))
             (offset_pager(l, NavItem::Referrals.path(), &[], skip, PAGE_SIZE, referrals.len()))
         }
     }
@@ -152,18 +148,14 @@ fn commission_table(l: Language, commissions: &[CommissionEntry]) -> Markup {
     };
     html! {
         h2 { (l.t(texts::COMMISSIONS)) }
-        (table(l, texts::COMMISSIONS, &[
-            Left(texts::WHEN), Left(texts::WHAT), Left(texts::ACCOUNT), Right(texts::AMOUNT),
-        ], html! {
-            @for entry in commissions {
-                tr {
-                    td { (time(entry.created_at_ms)) }
-                    td { (l.t(name(&entry.kind))) }
-                    td { (entry.email.as_deref().map(masked_email).unwrap_or_default()) }
-                    td.right { (usd(entry.amount)) }
-                }
-            }
-        }))
+        (table(l, texts::COMMISSIONS, [
+            Head(texts::WHEN), Left(texts::WHAT), Left(texts::ACCOUNT), Right(texts::AMOUNT),
+        ], commissions.iter().map(|entry| [
+            time(entry.created_at_ms),
+            html! { (l.t(name(&entry.kind))) },
+            html! { (entry.email.as_deref().map(masked_email).unwrap_or_default()) },
+            usd(entry.amount),
+        ])))
     }
 }
 
@@ -172,18 +164,17 @@ fn payout_table(l: Language, payouts: &[Payout]) -> Markup {
         @if payouts.is_empty() {
             p.faint { (l.t(texts::NO_PAYOUT)) }
         } @else {
-            (table(l, texts::PAYOUTS, &[
-                Left(texts::MONTH), Right(texts::AMOUNT), Left(texts::TO), Left(texts::STATE),
-            ], html! {
-                @for payout in payouts {
-                    tr {
-                        td.nowrap { (payout.month) }
-                        td.right { (usd(payout.amount)) }
-                        td { (l.t(payout_wallet_name(&payout.wallet_kind))) " " span.small.faint { (payout.wallet_address) } }
-                        td { (payout_state(l, payout)) }
-                    }
-                }
-            }))
+            (table(l, texts::PAYOUTS, [
+                Head(texts::MONTH), Right(texts::AMOUNT), Left(texts::TO), Left(texts::STATE),
+            ], payouts.iter().map(|payout| [
+                html! { span.nowrap { (payout.month) } },
+                usd(payout.amount),
+                html! {
+                    (l.t(payout_wallet_name(&payout.wallet_kind))) " "
+                    span.small.faint { (payout_address(&payout.wallet_kind, &payout.wallet_address)) }
+                },
+                payout_state(l, payout),
+            ])))
         }
     }
 }

@@ -171,24 +171,20 @@ fn session_table(member: &Member, sessions: &[Session]) -> Markup {
     let l = member.language();
     html! {
         h2 { (l.t(texts::SESSIONS)) }
-        (table(l, texts::SESSIONS, &[
-            Left(texts::BROWSER), Left(texts::ADDRESS), Left(texts::SEEN), Left(texts::END),
-        ], html! {
-            @for session in sessions {
-                tr {
-                    td { (browser_name(l, &session.browser)) }
-                    td.nowrap { (session.address) }
-                    td { (time(session.seen_at_ms)) }
-                    td {
-                        @if session.id == member.session.id {
-                            (pill(Tone::Good, l.t(texts::THIS_ONE)))
-                        } @else {
-                            (button_form(member, &format!("{PATH}/sessions/{}/end", session.id), "second small", l.t(texts::END)))
-                        }
-                    }
+        (table(l, texts::SESSIONS, [
+            Head(texts::BROWSER), Left(texts::ADDRESS), Left(texts::SEEN), Actions,
+        ], sessions.iter().map(|session| [
+            html! { span.clipped title=(session.browser) { (browser_name(l, &session.browser)) } },
+            html! { span.nowrap { (session.address) } },
+            time(session.seen_at_ms),
+            html! {
+                @if session.id == member.session.id {
+                    (pill(Tone::Good, l.t(texts::THIS_ONE)))
+                } @else {
+                    (button_form(member, &format!("{PATH}/sessions/{}/end", session.id), "second small", l.t(texts::END)))
                 }
-            }
-        }))
+            },
+        ])))
         (button_form(member, "/auth/sign-out-everywhere", "danger", l.t(texts::EVERYWHERE)))
     }
 }

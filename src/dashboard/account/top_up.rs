@@ -26,7 +26,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/wallet/top-up").get(show).post(open))
         .service(web::resource("/wallet/top-up/{id}").get(show_one))
         .service(web::resource("/wallet/top-up/{id}/qr.svg").get(qr_code))
-        .service(web::resource("/wallet/top-up/{id}/withdraw").post(cancel));
+        .service(web::resource("/wallet/top-up/{id}/withdraw").get(confirm_cancel).post(cancel));
 }
 
 async fn show(member: Member, site: Site) -> PageResult {
@@ -77,20 +77,16 @@ async fn draw(
 
 fn list(l: Language, deposits: &[Deposit]) -> Markup {
     html! {
-        (table(l, texts::DEPOSITS, &[
-            Left(texts::WHEN), Left(texts::REFERENCE), Right(texts::AMOUNT), Right(frame::VND),
+        (table(l, texts::DEPOSITS, [
+            Head(texts::REFERENCE), Left(texts::WHEN), Right(texts::AMOUNT), Right(frame::VND),
             Left(texts::STATE),
-        ], html! {
-            @for deposit in deposits {
-                tr {
-                    td { (time(deposit.created_at_ms)) }
-                    td { a href=(path_of(deposit)) { (deposit.reference) } }
-                    td.right { (usd(deposit.credited.unwrap_or(deposit.amount))) }
-                    td.right.number { (grouped(deposit.vnd)) }
-                    td { (state(l, &deposit.status)) }
-                }
-            }
-        }))
+        ], deposits.iter().map(|deposit| [
+            html! { a href=(path_of(deposit)) { (deposit.reference) } },
+            time(deposit.created_at_ms),
+            usd(deposit.credited.unwrap_or(deposit.amount)),
+            html! { (grouped(deposit.vnd)) },
+            state(l, &deposit.status),
+        ])))
     }
 }
 
@@ -176,13 +172,13 @@ fn instructions(member: &Member, site: &SiteState, deposit: &Deposit) -> Markup 
                 dt { (l.t(texts::MEMO)) }
                 dd { code { (deposit.reference) } " " (copy_button(l)) }
                 @if let Some(bank) = &instructions.account {
-                    dt { (l.t(texts::BANK)) } dd { (bank.bin) }
+                    dt { (l.t(texts::BANK)) } dd { (bank_text(&bank.bin)) }
                     dt { (l.t(texts::ACCOUNT_NUMBER)) } dd { code { (bank.number) } " " (copy_button(l)) }
                     dt { (l.t(texts::HOLDER)) } dd { (bank.holder) }
                 }
             }
         }
-        (button_form(member, &format!("{}/withdraw", path_of(deposit)), "danger", l.t(texts::CANCEL)))
+        a.button.danger href={ (path_of(deposit)) "/withdraw" } { (l.t(texts::CANCEL)) }
     }
 }
 
@@ -192,6 +188,21 @@ async fn qr_code(member: Member, site: Site, id: Id) -> PageResult {
         Some(svg) => Ok(HttpResponse::Ok().content_type("image/svg+xml").body(svg)),
         None => Err(PageError::not_found(member.language())),
     }
+}
+
+async fn confirm_cancel(member: Member, site: Site, id: Id) -> PageResult {
+    let l = member.language();
+    let deposit = deposit_of(&member, &site, &id).await?;
+    let title = l.t(texts::CANCEL_TITLE);
+    let page = Confirmation {
+        title,
+        details: html! { p { code { (deposit.reference) } } p { (l.t(texts::CANCEL_TEXT)) } },
+        fields: html! {},
+        action: &format!("{}/withdraw", path_of(&deposit)),
+        button: l.t(texts::CANCEL),
+        back: &path_of(&deposit),
+    };
+    Ok(Page::new(NavItem::Wallet, title, page.draw(&member)).respond(&member))
 }
 
 async fn cancel(Posted(member, _): Posted<Member>, site: Site, id: Id) -> PageResult {

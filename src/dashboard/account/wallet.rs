@@ -82,40 +82,36 @@ fn entries(l: Language, page: &LedgerPage, is_later: bool) -> Markup {
         @if page.entries.is_empty() {
             (empty_state(l.t(texts::NO_ENTRIES)))
         } @else {
-            (table(l, texts::LEDGER, &[
-                Left(texts::WHEN), Left(texts::WHAT), Left(texts::BUCKET), Right(texts::AMOUNT),
+            (table(l, texts::LEDGER, [
+                Head(texts::WHEN), Left(texts::WHAT), Left(texts::BUCKET), Right(texts::AMOUNT),
                 Right(texts::AFTER),
-            ], html! {
-                @for entry in &page.entries { (row(l, entry)) }
-            }))
+            ], page.entries.iter().map(|entry| row(l, entry))))
             p.hint { (l.t(frame::UTC_NOTE)) }
         }
         (pager(l, newest, next.as_deref()))
     }
 }
 
-fn row(l: Language, entry: &LedgerEntry) -> Markup {
+fn row(l: Language, entry: &LedgerEntry) -> [Markup; 5] {
     let tone = match entry.amount.is_negative() {
         true => Tone::Plain,
         false => Tone::Good,
     };
-    html! {
-        tr {
-            td { (time(entry.created_at_ms)) }
-            td {
-                @if let Some(id) = entry.delivery_id {
-                    a href={ "/dashboard/deliveries/" (id) } { (pill(tone, l.t(entry_name(entry.kind)))) }
-                } @else {
-                    (pill(tone, l.t(entry_name(entry.kind))))
-                }
-                @if let Some(reference) = &entry.reference { " " span.small.faint { (reference) } }
-                @if let Some(note) = &entry.note { " " span.small { (note) } }
+    [
+        time(entry.created_at_ms),
+        html! {
+            @if let Some(id) = entry.delivery_id {
+                a href={ "/dashboard/deliveries/" (id) } { (pill(tone, l.t(entry_name(entry.kind)))) }
+            } @else {
+                (pill(tone, l.t(entry_name(entry.kind))))
             }
-            td.nowrap { (l.t(bucket_name(entry.bucket))) }
-            td.right { (usd(entry.amount)) }
-            td.right { (usd(entry.after.total())) }
-        }
-    }
+            @if let Some(reference) = &entry.reference { " " span.small.faint { (reference) } }
+            @if let Some(note) = &entry.note { " " span.small { (note) } }
+        },
+        html! { span.nowrap { (l.t(bucket_name(entry.bucket))) } },
+        usd(entry.amount),
+        usd(entry.after.total()),
+    ]
 }
 
 /// The name of a ledger entry.

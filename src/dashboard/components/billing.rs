@@ -1,6 +1,7 @@
 //! Names and states of buckets, top-ups, referrals and payouts.
 
 use maud::{Markup, html};
+use nexo_domain::billing::banks::bank_name;
 use nexo_domain::billing::ledger::{Bucket, Buckets};
 use nexo_domain::otp::Language;
 use nexo_entities::store::billing::payouts::Payout;
@@ -71,6 +72,22 @@ pub fn payout_wallet_name(kind: &str) -> Text {
     }
 }
 
+/// The name of the bank with this BIN, and the BIN.
+pub fn bank_text(bin: &str) -> String {
+    match bank_name(bin) {
+        Some(name) => format!("{name} ({bin})"),
+        None => bin.to_owned(),
+    }
+}
+
+/// The address of a payout wallet, with the bank by its name.
+pub fn payout_address(kind: &str, address: &str) -> String {
+    match address.split_once(' ') {
+        Some((bin, account)) if kind == "bank" => format!("{} {account}", bank_text(bin)),
+        _ => address.to_owned(),
+    }
+}
+
 /// A whole number with groups of three digits, as both languages read it: `260 000`.
 pub fn grouped(number: i64) -> String {
     let digits = number.to_string();
@@ -88,6 +105,14 @@ pub fn grouped(number: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bank_is_written_by_its_name() {
+        let account = "970436 0123456789 NGUYEN VAN A";
+        assert_eq!(payout_address("bank", account), "Vietcombank (970436) 0123456789 NGUYEN VAN A");
+        assert_eq!(payout_address("bank", "123456 1 A"), "123456 1 A");
+        assert_eq!(payout_address("usdt", "T9 x"), "T9 x");
+    }
 
     #[test]
     fn thousands_are_grouped() {

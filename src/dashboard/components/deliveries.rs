@@ -7,7 +7,7 @@ use nexo_domain::otp::Language;
 use nexo_entities::store::deliveries::Delivery;
 
 use super::elements::{Tone, pill, time, usd};
-use super::table::Column::{Left, Right};
+use super::table::Column::{Head, Left, Right};
 use super::table::table;
 use crate::dashboard::texts::{Text, Translate, deliveries as texts};
 
@@ -51,27 +51,23 @@ pub fn net_cost(delivery: &Delivery) -> Micros {
 }
 
 pub fn delivery_table(l: Language, deliveries: &[Delivery]) -> Markup {
-    html! {
-        (table(l, texts::TITLE, &[
-            Left(texts::TIME), Left(texts::STATUS), Left(texts::PHONE), Left(texts::CARRIER),
-            Left(texts::OUTCOME), Right(texts::COST),
-        ], html! {
-            @for delivery in deliveries {
-                tr {
-                    td { a href={ "/dashboard/deliveries/" (delivery.id) } { (time(delivery.created_at_ms)) } }
-                    td {
-                        (status_pill(l, delivery.status))
-                        (refund_pill(l, delivery))
-                    }
-                    td.nowrap.number {
-                        (delivery.phone)
-                        (sandbox_pill(l, delivery))
-                    }
-                    td { (delivery.carrier) }
-                    td { (delivery.error_code.as_deref().unwrap_or("–")) }
-                    td.right { (usd(net_cost(delivery))) }
-                }
-            }
-        }))
-    }
+    let columns = [
+        Head(texts::TIME),
+        Left(texts::STATUS),
+        Left(texts::PHONE),
+        Left(texts::CARRIER),
+        Left(texts::OUTCOME),
+        Right(texts::COST),
+    ];
+    let rows = deliveries.iter().map(|delivery| {
+        [
+            html! { a href={ "/dashboard/deliveries/" (delivery.id) } { (time(delivery.created_at_ms)) } },
+            html! { (status_pill(l, delivery.status)) (refund_pill(l, delivery)) },
+            html! { span.nowrap.number { (delivery.phone) } (sandbox_pill(l, delivery)) },
+            html! { (delivery.carrier.brand()) },
+            html! { (delivery.error_code.as_deref().unwrap_or("–")) },
+            usd(net_cost(delivery)),
+        ]
+    });
+    table(l, texts::TITLE, columns, rows)
 }

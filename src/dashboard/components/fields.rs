@@ -96,24 +96,41 @@ pub fn button_form(viewer: &impl Viewer, action: &str, class: &str, label: &str)
     }
 }
 
-/// A card that asks to confirm an action. It works without a script.
-pub fn confirmation(
-    viewer: &impl Viewer,
-    title: &str,
-    details: Markup,
-    action: &str,
-    button: &str,
-    back: &str,
-) -> Markup {
-    html! {
-        section.card {
-            h1 { (title) }
-            (details)
-            form.actions method="post" action=(action) {
-                (form_token(viewer))
-                button.danger type="submit" { (button) }
-                a.button.second href=(back) { (viewer.language().t(frame::CANCEL)) }
+/// A page that asks to confirm an action: what it changes, the fields that it needs, and a button. Every action that
+/// cannot be undone has one; a link leads there, so that it works without a script.
+pub struct Confirmation<'a> {
+    pub title: &'a str,
+    /// What the action is about and what it does.
+    pub details: Markup,
+    /// The fields of the form.
+    pub fields: Markup,
+    /// The path that the form is posted to.
+    pub action: &'a str,
+    pub button: &'a str,
+    /// The path of the page that the link came from.
+    pub back: &'a str,
+}
+
+impl Confirmation<'_> {
+    pub fn draw(self, viewer: &impl Viewer) -> Markup {
+        html! {
+            section.card.confirm {
+                h1 { (self.title) }
+                (self.details)
+                form method="post" action=(self.action) {
+                    (form_token(viewer))
+                    (self.fields)
+                    div.actions {
+                        button.danger.strong type="submit" { (self.button) }
+                        a.button.second href=(self.back) { (viewer.language().t(frame::CANCEL)) }
+                    }
+                }
             }
         }
     }
+}
+
+/// A hidden field of a form.
+pub fn hidden(name: &str, value: &str) -> Markup {
+    html! { input type="hidden" name=(name) value=(value); }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::otp::Language;
 
-use super::{Left, Right, Tone, pill, table};
+use super::{Head, Right, Tone, pill, table};
 use crate::dashboard::texts::{Text, Translate, account::limits as texts};
 use crate::quotas::QuotaStatus;
 
@@ -31,30 +31,23 @@ pub fn quota_name(kind: QuotaKind) -> Text {
 
 /// A table of quotas. Used-up ones are marked.
 pub fn quota_table(l: Language, quotas: &[QuotaStatus]) -> Markup {
-    html! {
-        (table(l, texts::TITLE, &[
-            Left(texts::ACTION), Right(texts::USED), Right(texts::LIMIT),
-        ], html! {
-            @for quota in quotas { (row(l, quota)) }
-        }))
-    }
+    let columns = [Head(texts::ACTION), Right(texts::USED), Right(texts::LIMIT)];
+    table(l, texts::TITLE, columns, quotas.iter().map(|quota| row(l, quota)))
 }
 
-fn row(l: Language, quota: &QuotaStatus) -> Markup {
+fn row(l: Language, quota: &QuotaStatus) -> [Markup; 3] {
     let is_used_up = quota.limit.is_some_and(|limit| quota.used >= limit.into());
-    html! {
-        tr {
-            th scope="row" { (l.t(quota_name(quota.kind))) " " code.faint { (quota.kind) } }
-            td.right.number {
-                @if is_used_up { (pill(Tone::Bad, &quota.used.to_string())) } @else { (quota.used) }
+    [
+        html! { (l.t(quota_name(quota.kind))) " " code.faint { (quota.kind) } },
+        html! {
+            @if is_used_up { (pill(Tone::Bad, &quota.used.to_string())) } @else { (quota.used) }
+        },
+        html! {
+            @if quota.own.is_some() { (pill(Tone::Plain, l.t(texts::OWN))) " " }
+            @match quota.limit {
+                Some(limit) => (limit),
+                None => (l.t(texts::UNLIMITED)),
             }
-            td.right.number {
-                @if quota.own.is_some() { (pill(Tone::Plain, l.t(texts::OWN))) " " }
-                @match quota.limit {
-                    Some(limit) => (limit),
-                    None => (l.t(texts::UNLIMITED)),
-                }
-            }
-        }
-    }
+        },
+    ]
 }

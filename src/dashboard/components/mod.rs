@@ -13,8 +13,8 @@ mod table;
 mod webhook_attempts;
 
 pub(super) use billing::{
-    bucket_name, grouped, payment_method_name, payout_state, payout_wallet_name, referral_state,
-    wallet_summary,
+    bank_text, bucket_name, grouped, payment_method_name, payout_address, payout_state,
+    payout_wallet_name, referral_state, wallet_summary,
 };
 pub(super) use deliveries::{
     delivery_table, net_cost, refund_pill, sandbox_pill, status_name, status_pill,
@@ -24,10 +24,10 @@ pub(super) use elements::{
     secret_once, success_notice, time, time_or_never, usd,
 };
 pub(super) use examples::send_otp_curl;
-pub(super) use fields::{Field, button_form, confirmation, select};
+pub(super) use fields::{Confirmation, Field, button_form, hidden, select};
 pub(super) use limits::{quota_name, quota_table};
-pub(super) use table::Column::{Left, Right, Unnamed};
-pub(super) use table::{cursor_link, offset_pager, pager, plain_table, table};
+pub(super) use table::Column::{Actions, Head, Left, Right};
+pub(super) use table::{cursor_link, offset_pager, pager, table};
 pub(super) use webhook_attempts::{
     attempt_path, attempt_state, attempt_table, is_finished, replay_button, response_summary,
 };

@@ -6,37 +6,62 @@ use url::form_urlencoded;
 
 use crate::dashboard::texts::{Text, Translate, frame};
 
-/// A column's heading and alignment.
+/// A column's heading and its kind of cells.
+#[derive(Debug, Clone, Copy)]
 pub enum Column {
+    /// What a row is about: its header, and the title of its card on a narrow screen.
+    Head(Text),
     Left(Text),
+    /// Numbers and amounts.
     Right(Text),
-    /// For the row's buttons.
-    Unnamed,
+    /// The row's links and buttons.
+    Actions,
 }
 
-/// A scrollable table; `rows` are its `tr` elements.
-pub fn table(l: Language, name: Text, columns: &[Column], rows: Markup) -> Markup {
+/// A table, with one cell per column in each row. If the table has no room for its columns, the stylesheet draws each
+/// row as a card and writes the heading beside each cell. So no cell is ever outside the screen.
+pub fn table<const N: usize>(
+    l: Language,
+    name: Text,
+    columns: [Column; N],
+    rows: impl IntoIterator<Item = [Markup; N]>,
+) -> Markup {
     html! {
-        div.table tabindex="0" role="region" aria-label=(l.t(name)) { (plain_table(l, columns, rows)) }
-    }
-}
-
-/// A table without a scrolling region, for a narrow card.
-pub fn plain_table(l: Language, columns: &[Column], rows: Markup) -> Markup {
-    html! {
-        table {
-            thead { tr {
-                @for column in columns {
-                    @match column {
-                        Column::Left(text) => th scope="col" { (l.t(*text)) },
-                        Column::Right(text) => th.right scope="col" { (l.t(*text)) },
-                        Column::Unnamed => td {},
+        div.table {
+            table aria-label=(l.t(name)) {
+                thead { tr {
+                    @for column in columns {
+                        @match column {
+                            Column::Head(text) | Column::Left(text) => th scope="col" { (l.t(text)) },
+                            Column::Right(text) => th.right scope="col" { (l.t(text)) },
+                            Column::Actions => td {},
+                        }
+                    }
+                } }
+                tbody {
+                    @for row in rows {
+                        tr { @for (column, cell) in columns.into_iter().zip(row) { (draw_cell(l, column, cell)) } }
                     }
                 }
-            } }
-            tbody { (rows) }
+            }
         }
     }
+}
+
+fn draw_cell(l: Language, column: Column, cell: Markup) -> Markup {
+    html! {
+        @match column {
+            Column::Head(_) => th scope="row" { (cell) },
+            Column::Left(text) => td data-label=(l.t(text)) { (value(cell)) },
+            Column::Right(text) => td.right.number data-label=(l.t(text)) { (value(cell)) },
+            Column::Actions => td.row-actions { (cell) },
+        }
+    }
+}
+
+/// A cell's content as one element beside its heading. An empty cell stays empty: a card leaves it out.
+fn value(cell: Markup) -> Markup {
+    html! { @if !cell.0.is_empty() { div { (cell) } } }
 }
 
 /// Links to the first and the next page of a list, if they exist.

@@ -5,7 +5,7 @@ use nexo_entities::store::webhooks::attempts::WebhookAttempt;
 
 use super::elements::{Tone, pill, time};
 use super::fields::button_form;
-use super::table::Column::Left;
+use super::table::Column::{Actions, Head, Left, Right};
 use super::table::table;
 use crate::dashboard::texts::Translate;
 use crate::dashboard::texts::developer::webhooks as texts;
@@ -31,23 +31,25 @@ pub fn is_finished(attempt: &WebhookAttempt) -> bool {
 }
 
 pub fn attempt_table(member: &Member, attempts: &[WebhookAttempt]) -> Markup {
-    html! {
-        (table(member.language(), texts::ATTEMPTS, &[
-            Left(texts::TIME), Left(texts::EVENT), Left(texts::STATE), Left(texts::RESPONSE),
-            Left(texts::DURATION), Left(texts::REPLAY),
-        ], html! {
-            @for attempt in attempts {
-                tr {
-                    td { a href=(attempt_path(attempt.id)) { (time(attempt.created_at_ms)) } }
-                    td { code { (attempt.event_type) } }
-                    td { (attempt_state(member, attempt)) }
-                    td { (response_summary(attempt)) }
-                    td.number { @if let Some(ms) = attempt.duration_ms { (ms) " ms" } }
-                    td { @if is_finished(attempt) { (replay_button(member, attempt)) } }
-                }
-            }
-        }))
-    }
+    let columns = [
+        Head(texts::TIME),
+        Left(texts::EVENT),
+        Left(texts::STATE),
+        Left(texts::RESPONSE),
+        Right(texts::DURATION),
+        Actions,
+    ];
+    let rows = attempts.iter().map(|attempt| {
+        [
+            html! { a href=(attempt_path(attempt.id)) { (time(attempt.created_at_ms)) } },
+            html! { code { (attempt.event_type) } },
+            attempt_state(member, attempt),
+            response_summary(attempt),
+            html! { @if let Some(ms) = attempt.duration_ms { (ms) " ms" } },
+            html! { @if is_finished(attempt) { (replay_button(member, attempt)) } },
+        ]
+    });
+    table(member.language(), texts::ATTEMPTS, columns, rows)
 }
 
 /// The response's status code, or the error if there is no response.

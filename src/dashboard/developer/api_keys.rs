@@ -57,12 +57,12 @@ async fn list(
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), pill(Tone::Plain, &count)))
         @if let Some(notice) = notice { (notice) }
         @if active.is_empty() { (empty_state(l.t(texts::NONE))) }
-        @else { (key_table(l, &active, true)) }
+        @else { (key_table(l, &active)) }
         (new_key_form(member, name))
         @if !revoked.is_empty() {
             details.more {
                 summary { (l.t_with(texts::SHOW_REVOKED, &[("count", &revoked.len())])) }
-                (key_table(l, &revoked, false))
+                (key_table(l, &revoked))
             }
         }
     };
@@ -70,52 +70,41 @@ async fn list(
     Ok(page.respond(member))
 }
 
-fn key_table(l: Language, keys: &[Key], is_active: bool) -> Markup {
-    html! {
-        (table(l, texts::TITLE, &[
-            Left(texts::NAME), Left(texts::KEY), Left(texts::ALLOWED_IPS), Left(texts::LAST_USED),
-            Left(texts::CREATED), Left(texts::STATE),
-        ], html! {
-            @for key in keys { (row(l, key, is_active)) }
-        }))
-    }
+fn key_table(l: Language, keys: &[Key]) -> Markup {
+    let columns = [Head(texts::KEY), Left(texts::ALLOWED_IPS), Left(texts::LAST_USED), Actions];
+    table(l, texts::TITLE, columns, keys.iter().map(|key| row(l, key)))
 }
 
-fn row(l: Language, key: &Key, is_active: bool) -> Markup {
+fn row(l: Language, key: &Key) -> [Markup; 4] {
     let allowed = match key.allowlist.as_slice() {
         [] => l.t(texts::ANY_ADDRESS).to_owned(),
         [only] => only.clone(),
         many => l.t_with(texts::ENTRIES, &[("count", &many.len())]),
     };
     let path = format!("/dashboard/api-keys/{}", key.id);
-    html! {
-        tr {
-            th scope="row" { (key.name) }
-            td.nowrap {
-                code { (masked(key)) } " "
-                @if key.test { (pill(Tone::Busy, l.t(texts::TEST))) }
+    [
+        html! {
+            (key.name)
+            @if key.test { " " (pill(Tone::Busy, l.t(texts::TEST))) }
+            div.more {
+                code { (masked(key)) } " · " (l.t(texts::CREATED)) " " (time(key.created_at_ms))
             }
-            td.nowrap {
-                (allowed) " "
-                @if is_active {
-                    a.pill href={ (path) "/allowlist" } { (l.t(texts::ALLOWLIST)) }
+        },
+        html! { (allowed) },
+        time_or_never(l, key.last_used_at_ms),
+        html! {
+            @if key.revoked_at_ms.is_none() {
+                div.actions {
+                    a.button.second.small href={ (path) "/allowlist" } { (l.t(texts::ALLOWLIST)) }
+                    a.button.second.small href={ (path) "/rotate" } { (l.t(texts::ROTATE)) }
+                    a.button.danger.small href={ (path) "/revoke" } { (l.t(texts::REVOKE)) }
                 }
+            } @else {
+                (pill(Tone::Plain, l.t(texts::REVOKED))) " "
+                (time_or_never(l, key.revoked_at_ms))
             }
-            td { (time_or_never(l, key.last_used_at_ms)) }
-            td { (time(key.created_at_ms)) }
-            td {
-                @if is_active {
-                    div.actions {
-                        a.button.second.small href={ (path) "/rotate" } { (l.t(texts::ROTATE)) }
-                        a.button.second.small href={ (path) "/revoke" } { (l.t(texts::REVOKE)) }
-                    }
-                } @else {
-                    (pill(Tone::Plain, l.t(texts::REVOKED))) " "
-                    (time_or_never(l, key.revoked_at_ms))
-                }
-            }
-        }
-    }
+        },
+    ]
 }
 
 fn new_key_form(member: &Member, name: &str) -> Markup {
@@ -199,11 +188,15 @@ async fn confirm(
     let l = member.language();
     let key = active_key_of(site, &member, id).await?;
     let title = l.t_with(title, &[("name", &key.name)]);
-    let action = format!("/dashboard/api-keys/{}/{action}", key.id);
-    let details = html! { p { (l.t(text)) } };
-    let back = NavItem::ApiKeys.path();
-    let body = confirmation(&member, &title, details, &action, l.t(button), back);
-    Ok(Page::new(NavItem::ApiKeys, &title, body).respond(&member))
+    let page = Confirmation {
+        title: &title,
+        details: html! { p { (l.t(text)) } },
+        fields: html! {},
+        action: &format!("/dashboard/api-keys/{}/{action}", key.id),
+        button: l.t(button),
+        back: NavItem::ApiKeys.path(),
+    };
+    Ok(Page::new(NavItem::ApiKeys, &title, page.draw(&member)).respond(&member))
 }
 
 async fn confirm_revoke(member: Member, id: Id, site: Site) -> PageResult {

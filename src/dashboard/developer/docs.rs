@@ -243,13 +243,11 @@ fn tables(l: Language) -> Markup {
         section #errors {
             h2 { (l.t(texts::ERRORS)) }
             p { (l.t(texts::ERRORS_TEXT)) }
-            (table(l, texts::ERRORS, &[
-                Left(texts::STATUS), Left(texts::ERROR), Left(texts::MEANING),
-            ], html! {
-                @for (status, error, meaning) in ERRORS {
-                    tr { td.number { (status) } td { code { (error) } } td { (l.t(meaning)) } }
-                }
-            }))
+            (table(l, texts::ERRORS, [
+                Left(texts::STATUS), Head(texts::ERROR), Left(texts::MEANING),
+            ], ERRORS.map(|(status, error, meaning)| [
+                html! { (status) }, html! { code { (error) } }, html! { (l.t(meaning)) },
+            ])))
         }
         section #limits {
             h2 { (l.t(texts::LIMITS)) }
@@ -262,11 +260,8 @@ fn tables(l: Language) -> Markup {
         section #sandbox {
             h2 { (l.t(texts::SANDBOX)) }
             p { (l.t(texts::SANDBOX_TEXT)) }
-            (table(l, texts::SANDBOX, &[Left(texts::ENDS_IN), Left(texts::MEANING)], html! {
-                @for (digits, meaning) in SANDBOX {
-                    tr { td.number { (digits) } td { (l.t(meaning)) } }
-                }
-            }))
+            (table(l, texts::SANDBOX, [Head(texts::ENDS_IN), Left(texts::MEANING)],
+                SANDBOX.map(|(digits, meaning)| [html! { (digits) }, html! { (l.t(meaning)) }])))
         }
     }
 }

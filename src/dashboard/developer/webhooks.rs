@@ -79,9 +79,8 @@ async fn list(
         @if let Some(error) = error { (error_notice(&error)) }
         @if endpoints.is_empty() { (empty_state(&l.t_with(texts::NONE, &[("id", &"{id}")]))) }
         @else {
-            (table(l, texts::TITLE, &[Left(texts::URL), Left(texts::STATE), Unnamed], html! {
-                @for endpoint in &endpoints { (row(member, endpoint)) }
-            }))
+            (table(l, texts::TITLE, [Head(texts::URL), Left(texts::STATE), Actions],
+                endpoints.iter().map(|endpoint| row(member, endpoint))))
         }
         section.card {
             h2 { (l.t(texts::ADD)) }
@@ -105,19 +104,13 @@ fn state(member: &Member, endpoint: &Endpoint) -> Markup {
     }
 }
 
-fn row(member: &Member, endpoint: &Endpoint) -> Markup {
+fn row(member: &Member, endpoint: &Endpoint) -> [Markup; 3] {
     let path = path_of(endpoint.id);
-    html! {
-        tr {
-            th scope="row" { a href=(path) { (endpoint.url) } }
-            td { (state(member, endpoint)) }
-            td.right {
-                a.button.second.small href=(path) {
-                    (member.language().t(texts::OPEN))
-                }
-            }
-        }
-    }
+    [
+        html! { a href=(path) { (endpoint.url) } },
+        state(member, endpoint),
+        html! { a.button.second.small href=(path) { (member.language().t(texts::OPEN)) } },
+    ]
 }
 
 fn path_of(id: EndpointId) -> String {
@@ -306,10 +299,15 @@ async fn confirm(
     let l = member.language();
     let path = path_of(endpoint.id);
     let [title, text, button] = labels.map(|label| l.t(label));
-    let details = html! { p { code { (endpoint.url) } } p { (text) } };
-    let action = format!("{path}/{action}");
-    let body = confirmation(&member, title, details, &action, button, &path);
-    Ok(Page::new(NavItem::Webhooks, title, body).respond(&member))
+    let page = Confirmation {
+        title,
+        details: html! { p { code { (endpoint.url) } } p { (text) } },
+        fields: html! {},
+        action: &format!("{path}/{action}"),
+        button,
+        back: &path,
+    };
+    Ok(Page::new(NavItem::Webhooks, title, page.draw(&member)).respond(&member))
 }
 
 async fn confirm_remove(member: Member, id: Id, site: Site) -> PageResult {

@@ -13,8 +13,8 @@ use nexo_entities::store::operations::operator_log::AccountSummary;
 use serde::Deserialize;
 
 use super::decision::{
-    Outcome, Rejection, account_link, audit_log, decided_by, finish, note, outcome_notice,
-    parse_id, reference,
+    Decision, Outcome, Rejection, account_link, already_decided, audit_log, decided_by, finish,
+    note, outcome_notice, parse_id, reference,
 };
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, account::limits, frame, operators as texts};
@@ -29,9 +29,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/accounts").get(show))
         .service(web::resource("/accounts/{id}").get(show_one))
-        .service(web::resource("/accounts/{id}/suspend").post(suspend))
+        .service(web::resource("/accounts/{id}/suspend").get(confirm_suspend).post(suspend))
         .service(web::resource("/accounts/{id}/resume").post(resume))
-        .service(web::resource("/accounts/{id}/credit").post(credit))
+        .service(web::resource("/accounts/{id}/credit").get(confirm_credit).post(credit))
         .service(web::resource("/accounts/{id}/quota").post(set_quota))
         .service(web::resource("/accounts/{id}/note").post(add_note));
 }
@@ -69,20 +69,16 @@ fn account_table(l: Language, accounts: &[AccountSummary]) -> Markup {
     if accounts.is_empty() {
         return empty_state(l.t(texts::NO_ACCOUNT));
     }
-    html! {
-        (table(l, frame::ACCOUNTS, &[
-            Left(texts::EMAIL), Left(texts::STATE), Left(texts::SINCE), Right(texts::HELD),
-        ], html! {
-            @for account in accounts.iter().take(PAGE_SIZE as usize) {
-                tr {
-                    td { (account_link(account.id, &account.email)) }
-                    td { (state(l, account)) }
-                    td { (time(account.created_at_ms)) }
-                    td.right { (usd(account.held.total())) }
-                }
-            }
-        }))
-    }
+    let columns = [Head(texts::EMAIL), Left(texts::STATE), Left(texts::SINCE), Right(texts::HELD)];
+    let rows = accounts.iter().take(PAGE_SIZE as usize).map(|account| {
+        [
+            account_link(account.id, &account.email),
+            state(l, account),
+            time(account.created_at_ms),
+            usd(account.held.total()),
+        ]
+    });
+    table(l, frame::ACCOUNTS, columns, rows)
 }
 
 fn state(l: Language, account: &AccountSummary) -> Markup {
@@ -174,11 +170,7 @@ fn suspension_form(operator: &Operator, account: &AccountSummary) -> Markup {
                 }
             } @else {
                 p { (l.t(texts::SUSPEND_LEAD)) }
-                form method="post" action={ (path) "/suspend" } {
-                    (form_token(operator))
-                    (required_field("suspend-reason", "reason", l.t(texts::REASON)))
-                    button.danger type="submit" { (l.t(texts::SUSPEND)) }
-                }
+                a.button.danger href={ (path) "/suspend" } { (l.t(texts::SUSPEND)) "…" }
             }
         }
     }
@@ -202,12 +194,11 @@ fn credit_form(operator: &Operator, account: &AccountSummary) -> Markup {
         section.card {
             h2 { (l.t(texts::CREDIT)) }
             p { (l.t(texts::CREDIT_LEAD)) }
-            form method="post" action={ (path_of(account)) "/credit" } {
-                (form_token(operator))
+            form method="get" action={ (path_of(account)) "/credit" } {
                 (select("bucket", l.t(texts::BUCKET), "", buckets))
                 (required_field("credit-amount", "amount", l.t(texts::AMOUNT)))
                 (required_field("credit-reference", "reference", l.t(texts::REFERENCE)))
-                button type="submit" { (l.t(texts::CREDIT)) }
+                button type="submit" { (l.t(texts::CREDIT)) "…" }
             }
         }
     }
@@ -243,6 +234,25 @@ fn note_form(operator: &Operator, account: &AccountSummary) -> Markup {
     }
 }
 
+async fn confirm_suspend(operator: Operator, site: Site, id: Id) -> PageResult {
+    let l = operator.language();
+    let account = account_of(&operator, &site, &id).await?;
+    let path = path_of(&account);
+    if account.suspended_at_ms.is_some() || account.closed_at_ms.is_some() {
+        return already_decided(&operator, &path);
+    }
+    let decision = Decision {
+        title: &l.t_with(texts::SUSPEND_TITLE, &[("email", &account.email)]),
+        facts: Vec::new(),
+        text: texts::SUSPEND_LEAD,
+        fields: html! { (Field::new("reason", l.t(texts::REASON))) },
+        path: &format!("{path}/suspend"),
+        button: texts::SUSPEND,
+        back: &path,
+    };
+    decision.page(&operator, NavItem::Accounts)
+}
+
 async fn suspend(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {
     let account = account_of(&operator, &site, &id).await?;
     let by = decided_by(&operator);
@@ -259,6 +269,59 @@ async fn resume(Posted(operator, _): Posted<Operator>, site: Site, id: Id) -> Pa
     let by = decided_by(&operator);
     let resumed = site.store.operations().resume_account(by, account.id, unix_ms()).await;
     finish(&operator, &path_of(&account), resumed.map_err(Into::into))
+}
+
+/// The fields of a credit, as typed.
+#[derive(Deserialize)]
+struct TypedCredit {
+    #[serde(default)]
+    bucket: String,
+    #[serde(default)]
+    amount: String,
+    #[serde(default)]
+    reference: String,
+}
+
+/// Checks the typed credit and shows what would be credited.
+async fn confirm_credit(
+    operator: Operator,
+    site: Site,
+    id: Id,
+    typed: web::Query<TypedCredit>,
+) -> PageResult {
+    let l = operator.language();
+    let account = account_of(&operator, &site, &id).await?;
+    let path = path_of(&account);
+    let checked = || -> Result<_, Outcome> {
+        let amount = input::amount(typed.amount.trim()).map_err(|_| Outcome::WrongAmount)?;
+        let reference = input::reference(typed.reference.trim());
+        Ok((amount, reference.map_err(|_| Outcome::WrongReference)?))
+    };
+    let (amount, reference) = match checked() {
+        Ok(checked) => checked,
+        Err(outcome) => {
+            return finish(&operator, &path, Ok(outcome));
+        }
+    };
+    let bucket = Bucket::named(&typed.bucket).unwrap_or(Bucket::Bonus);
+    let decision = Decision {
+        title: &l.t_with(texts::CREDIT_TITLE, &[("email", &account.email)]),
+        facts: vec![
+            (texts::AMOUNT, usd(amount)),
+            (texts::BUCKET, html! { (l.t(bucket_name(bucket))) }),
+            (texts::REFERENCE, html! { code { (reference) } }),
+        ],
+        text: texts::CREDIT_LEAD,
+        fields: html! {
+            (hidden("bucket", bucket.as_str()))
+            (hidden("amount", &amount.to_string()))
+            (hidden("reference", &reference))
+        },
+        path: &format!("{path}/credit"),
+        button: texts::CREDIT,
+        back: &path,
+    };
+    decision.page(&operator, NavItem::Accounts)
 }
 
 async fn credit(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {

@@ -8,10 +8,11 @@ use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::CarrierRoute;
 use nexo_actors::trunk::gateway::Gateway;
 use nexo_domain::otp::Language;
+use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::operations::gateway_drains::{CarrierStats, GatewayName};
 use serde::Deserialize;
 
-use super::decision::{decided_by, finish, outcome_notice};
+use super::decision::{Decision, decided_by, decision_link, finish, outcome_notice};
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, operators as texts};
 use crate::dashboard::web::*;
@@ -21,10 +22,13 @@ const PATH: &str = "/dashboard/operators/carriers";
 /// The periods of the call figures.
 const MINUTES: [i64; 2] = [5, 60];
 
+/// The call figures of one period, by carrier.
+type Figures = HashMap<String, CarrierStats>;
+
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/carriers").get(show))
-        .service(web::resource("/carriers/drain").post(drain));
+        .service(web::resource("/carriers/drain").get(confirm_drain).post(drain));
 }
 
 #[derive(Deserialize)]
@@ -35,13 +39,11 @@ struct Query {
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
     let l = operator.language();
     let now_ms = unix_ms();
-    let mut figures = Vec::with_capacity(MINUTES.len());
-    for minutes in MINUTES {
+    let mut figures: [Figures; 2] = Default::default();
+    for (minutes, by_carrier) in MINUTES.into_iter().zip(&mut figures) {
         let since_ms = now_ms - minutes * 60_000;
         let found = site.store.operations().carrier_stats(since_ms).await?;
-        let by_carrier: HashMap<String, CarrierStats> =
-            found.into_iter().map(|one| (one.carrier.clone(), one)).collect();
-        figures.push((minutes, by_carrier));
+        *by_carrier = found.into_iter().map(|one| (one.carrier.clone(), one)).collect();
     }
     let title = l.t(frame::CARRIERS);
     let routes = &site.dispatcher.carriers;
@@ -51,64 +53,45 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
         // The script refreshes this part.
         div #live data-live=(PATH) data-every="3000" {
             (channel_table(l, routes, &figures))
+            p.hint { (l.t_with(texts::PERIODS, &[("short", &MINUTES[0]), ("long", &MINUTES[1])])) }
             h2 { (l.t(texts::GATEWAYS)) }
-            (gateway_table(&operator, routes))
+            (gateway_table(l, routes))
         }
     };
     Ok(Page::new(NavItem::Carriers, title, body).respond(&operator))
 }
 
-fn channel_table(
-    l: Language,
-    routes: &[CarrierRoute],
-    figures: &[(i64, HashMap<String, CarrierStats>)],
-) -> Markup {
-    html! {
-        div.table tabindex="0" role="region" aria-label=(l.t(frame::CARRIERS)) {
-            table {
-                thead {
-                    tr {
-                        th rowspan="2" scope="col" { (l.t(texts::CARRIER)) }
-                        th.right rowspan="2" scope="col" { (l.t(texts::CHANNELS)) }
-                        @for (minutes, _) in figures {
-                            th colspan="4" scope="colgroup" {
-                                (l.t_with(texts::IN_MINUTES, &[("minutes", minutes)]))
-                            }
-                        }
-                    }
-                    tr { @for _ in figures {
-                        th.right scope="col" { (l.t(texts::ATTEMPTS)) }
-                        th.right scope="col" { (l.t(texts::ASR)) }
-                        th.right scope="col" { (l.t(texts::ACD)) }
-                        th.right scope="col" { (l.t(texts::PDD)) }
-                    } }
-                }
-                tbody { @for route in routes {
-                    @let status = CarrierStatus::of(&route.trunk.current(), Some(&route.admission));
-                    // Grafana links here.
-                    tr id=(status.carrier) {
-                        th scope="row" { (status.carrier) }
-                        td.right.number.nowrap { (status.channels_in_use) " / " (status.channels) }
-                        @for (_, by_carrier) in figures {
-                            (figure_cells(by_carrier.get(&status.carrier)))
-                        }
-                    }
-                } }
-            }
-        }
-    }
-}
-
-fn figure_cells(figures: Option<&CarrierStats>) -> Markup {
-    let none = CarrierStats::default();
-    let figures = figures.unwrap_or(&none);
-    let percent = figures.asr_percent().map(|asr| format!("{asr} %"));
-    let acd = figures.acd_ms().map(seconds);
-    let pdd = figures.pdd_ms().map(seconds);
-    html! {
-        td.right.number { (figures.attempts) }
-        @for cell in [percent, acd, pdd] { td.right.number { (cell.unwrap_or("–".to_owned())) } }
-    }
+/// The channels in use now, and the figures of each period, `12 / 340`.
+fn channel_table(l: Language, routes: &[CarrierRoute], figures: &[Figures; 2]) -> Markup {
+    let columns = [
+        Head(texts::CARRIER),
+        Right(texts::CHANNELS),
+        Right(texts::ATTEMPTS),
+        Right(texts::ASR),
+        Right(texts::ACD),
+        Right(texts::PDD),
+    ];
+    let rows = routes.iter().map(|route| {
+        let status = CarrierStatus::of(&route.trunk.current(), Some(&route.admission));
+        let periods = figures
+            .each_ref()
+            .map(|by_carrier| by_carrier.get(&status.carrier).cloned().unwrap_or_default());
+        let each = |figure: fn(&CarrierStats) -> Option<String>| {
+            let [short, long] =
+                periods.each_ref().map(|stats| figure(stats).unwrap_or("–".to_owned()));
+            html! { span.nowrap { (short) span.faint { " / " (long) } } }
+        };
+        [
+            // Grafana links to the id.
+            html! { span id=(status.carrier) { (route.trunk.carrier.brand()) } },
+            html! { span.nowrap { (status.channels_in_use) span.faint { " / " (status.channels) } } },
+            each(|stats| Some(stats.attempts.to_string())),
+            each(|stats| stats.asr_percent().map(|asr| format!("{asr} %"))),
+            each(|stats| stats.acd_ms().map(seconds)),
+            each(|stats| stats.pdd_ms().map(seconds)),
+        ]
+    });
+    table(l, frame::CARRIERS, columns, rows)
 }
 
 /// `4.2 s`.
@@ -117,56 +100,69 @@ fn seconds(ms: i64) -> String {
     format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
-fn gateway_table(operator: &Operator, routes: &[CarrierRoute]) -> Markup {
-    let l = operator.language();
-    html! {
-        (table(l, texts::GATEWAYS, &[
-            Left(texts::CARRIER), Left(texts::GATEWAY), Left(texts::STATE), Left(texts::ADDRESSES),
-            Right(texts::ROUND_TRIP), Left(texts::LAST_FAILURE), Unnamed,
-        ], html! {
-            @for route in routes {
-                @let trunk = route.trunk.current();
-                @let carrier = CarrierStatus::of(&trunk, Some(&route.admission));
-                @if carrier.gateways.is_empty() {
-                    tr {
-                        td { (carrier.carrier) }
-                        td colspan="6" { (pill(Tone::Bad, l.t(texts::NO_GATEWAY))) }
-                    }
-                }
-                @for (gateway, status) in trunk.gateways.iter().zip(&carrier.gateways) {
-                    (row(operator, &carrier.carrier, gateway, status))
-                }
-            }
-        }))
-    }
+fn gateway_table(l: Language, routes: &[CarrierRoute]) -> Markup {
+    let columns = [
+        Head(texts::GATEWAY),
+        Left(texts::CARRIER),
+        Left(texts::STATE),
+        Right(texts::ROUND_TRIP),
+        Left(texts::LAST_FAILURE),
+        Actions,
+    ];
+    let rows = routes.iter().flat_map(|route| {
+        let trunk = route.trunk.current();
+        let status = CarrierStatus::of(&trunk, Some(&route.admission));
+        let carrier = route.trunk.carrier;
+        let mut rows: Vec<[Markup; 6]> = trunk
+            .gateways
+            .iter()
+            .zip(&status.gateways)
+            .map(|(gateway, status)| row(l, carrier, gateway, status))
+            .collect();
+        if rows.is_empty() {
+            let nothing = || html! {};
+            rows.push([
+                html! { "–" },
+                html! { (carrier.brand()) },
+                pill(Tone::Bad, l.t(texts::NO_GATEWAY)),
+                nothing(),
+                nothing(),
+                nothing(),
+            ]);
+        }
+        rows
+    });
+    table(l, texts::GATEWAYS, columns, rows)
 }
 
-fn row(operator: &Operator, carrier: &str, gateway: &Gateway, status: &GatewayStatus) -> Markup {
-    let l = operator.language();
+fn row(l: Language, carrier: Carrier, gateway: &Gateway, status: &GatewayStatus) -> [Markup; 6] {
     let is_drained = gateway.state.is_drained();
     let round_trip = status.round_trip_ms.map(|ms| format!("{ms:.1} ms"));
-    let failure = status.last_failure.as_ref();
-    html! {
-        tr {
-            td { (carrier) }
-            td { (gateway.name) " " span.small.faint { (status.uri) } }
-            td { (gateway_state(l, is_drained, status)) }
-            td { (status.addresses.join(", ")) }
-            td.right.number { (round_trip.unwrap_or("–".to_owned())) }
-            td { @if let Some(failure) = failure { (failure.what) " " span.small.faint { (failure.at) } } }
-            td {
-                form method="post" action="/dashboard/operators/carriers/drain" {
-                    (form_token(operator))
-                    input type="hidden" name="carrier" value=(carrier);
-                    input type="hidden" name="gateway" value=(gateway.name);
-                    input type="hidden" name="drained" value=(if is_drained { "no" } else { "yes" });
-                    button.small.second type="submit" {
-                        (l.t(if is_drained { texts::UNDRAIN } else { texts::DRAIN }))
-                    }
-                }
+    let label = if is_drained { texts::UNDRAIN } else { texts::DRAIN };
+    let target = drain_path(carrier, &gateway.name, !is_drained);
+    [
+        html! {
+            (gateway.name)
+            div.more { (status.uri) }
+            @if !status.addresses.is_empty() { div.more { (status.addresses.join(", ")) } }
+        },
+        html! { (carrier.brand()) },
+        gateway_state(l, is_drained, status),
+        html! { (round_trip.unwrap_or("–".to_owned())) },
+        html! {
+            @if let Some(failure) = &status.last_failure {
+                (failure.what) " " span.small.faint { (failure.at) }
             }
-        }
-    }
+        },
+        decision_link(l, &target, "second", label),
+    ]
+}
+
+/// The page that drains a gateway or returns it to service.
+fn drain_path(carrier: Carrier, gateway: &str, drained: bool) -> String {
+    let drained = if drained { "yes" } else { "no" };
+    let pairs = [("carrier", carrier.name()), ("gateway", gateway), ("drained", drained)];
+    cursor_link(&format!("{PATH}/drain"), pairs)
 }
 
 fn gateway_state(l: Language, is_drained: bool, status: &GatewayStatus) -> Markup {
@@ -187,22 +183,64 @@ fn gateway_state(l: Language, is_drained: bool, status: &GatewayStatus) -> Marku
     }
 }
 
+/// The gateway that a drain is about.
+#[derive(Deserialize)]
+struct Drain {
+    carrier: String,
+    gateway: String,
+    drained: String,
+}
+
+impl Drain {
+    fn is_drained(&self) -> bool {
+        self.drained == "yes"
+    }
+
+    /// Its carrier and the gateway of the running trunk.
+    fn find(&self, operator: &Operator, site: &SiteState) -> Result<(Carrier, Gateway), PageError> {
+        let mut routes = site.dispatcher.carriers.iter();
+        let route = routes.find(|route| route.trunk.carrier.name() == self.carrier);
+        let found = route.and_then(|route| {
+            let trunk = route.trunk.current();
+            let gateway = trunk.gateways.iter().find(|gateway| gateway.name == self.gateway);
+            gateway.map(|gateway| (route.trunk.carrier, gateway.clone()))
+        });
+        found.ok_or_else(|| PageError::not_found(operator.language()))
+    }
+}
+
+async fn confirm_drain(operator: Operator, site: Site, asked: web::Query<Drain>) -> PageResult {
+    let l = operator.language();
+    let (carrier, gateway) = asked.find(&operator, &site)?;
+    let (title, text, button) = match asked.is_drained() {
+        true => (texts::DRAIN_TITLE, texts::DRAIN_TEXT, texts::DRAIN),
+        false => (texts::UNDRAIN_TITLE, texts::UNDRAIN_TEXT, texts::UNDRAIN),
+    };
+    let decision = Decision {
+        title: &l.t_with(title, &[("gateway", &gateway.name)]),
+        facts: vec![(texts::CARRIER, html! { (carrier.brand()) })],
+        text,
+        fields: html! {
+            (hidden("carrier", carrier.name()))
+            (hidden("gateway", &gateway.name))
+            (hidden("drained", if asked.is_drained() { "yes" } else { "no" }))
+        },
+        path: &format!("{PATH}/drain"),
+        button,
+        back: PATH,
+    };
+    decision.page(&operator, NavItem::Carriers)
+}
+
 async fn drain(Posted(operator, fields): Posted<Operator>, site: Site) -> PageResult {
-    let name = GatewayName {
+    let asked = Drain {
         carrier: fields.get("carrier").to_owned(),
         gateway: fields.get("gateway").to_owned(),
+        drained: fields.get("drained").to_owned(),
     };
-    let is_drained = fields.get("drained") == "yes";
-    let mut routes = site.dispatcher.carriers.iter();
-    let route = routes.find(|route| route.trunk.carrier.name() == name.carrier);
-    let gateway = route.and_then(|route| {
-        let trunk = route.trunk.current();
-        let mut gateways = trunk.gateways.iter();
-        gateways.find(|gateway| gateway.name == name.gateway).cloned()
-    });
-    let Some(gateway) = gateway else {
-        return Err(PageError::not_found(operator.language()));
-    };
+    let (_, gateway) = asked.find(&operator, &site)?;
+    let is_drained = asked.is_drained();
+    let name = GatewayName { carrier: asked.carrier, gateway: asked.gateway };
     let by = decided_by(&operator);
     let changed =
         site.store.operations().set_gateway_drained(by, &name, is_drained, unix_ms()).await?;

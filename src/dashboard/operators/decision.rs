@@ -135,21 +135,51 @@ pub fn reference(fields: &Fields) -> Result<String, Outcome> {
     input::reference(fields.trimmed("reference")).map_err(|_| Outcome::WrongReference)
 }
 
-/// A form in a table row: one required field and a button of this class.
-pub fn row_form(
-    operator: &Operator,
-    action: &str,
-    (name, label): (&str, Text),
-    (class, button): (&str, Text),
-) -> Markup {
-    let label = operator.language().t(label);
-    html! {
-        form.actions method="post" action=(action) {
-            (form_token(operator))
-            input name=(name) type="text" aria-label=(label) placeholder=(label) required;
-            button class=(class) type="submit" { (operator.language().t(button)) }
-        }
+/// A link from a table's row or a card to the page that confirms a decision.
+pub fn decision_link(l: Language, path: &str, class: &str, label: Text) -> Markup {
+    html! { a class={ "button small " (class) } href=(path) { (l.t(label)) } }
+}
+
+/// What a decision's page asks for before the decision is made.
+pub struct Decision<'a> {
+    pub title: &'a str,
+    /// The subject: labels and values.
+    pub facts: Vec<(Text, Markup)>,
+    /// What the decision does.
+    pub text: Text,
+    pub fields: Markup,
+    /// The path of the page, and of the form on it.
+    pub path: &'a str,
+    pub button: Text,
+    /// The path of the page that lists the subject.
+    pub back: &'a str,
+}
+
+impl Decision<'_> {
+    /// The page that asks to confirm the decision.
+    pub fn page(self, operator: &Operator, item: NavItem) -> PageResult {
+        let l = operator.language();
+        let details = html! {
+            @if !self.facts.is_empty() {
+                dl.facts { @for (label, value) in &self.facts { dt { (l.t(*label)) } dd { (value) } } }
+            }
+            p { (l.t(self.text)) }
+        };
+        let page = Confirmation {
+            title: self.title,
+            details,
+            fields: self.fields,
+            action: self.path,
+            button: l.t(self.button),
+            back: self.back,
+        };
+        Ok(Page::new(item, self.title, page.draw(operator)).respond(operator))
     }
+}
+
+/// The response if the subject of a decision is no longer open: the page at `path` says so.
+pub fn already_decided(operator: &Operator, path: &str) -> PageResult {
+    finish(operator, path, Ok(Outcome::AlreadyDone))
 }
 
 /// A link to an account's page.
@@ -164,23 +194,19 @@ pub fn audit_log(l: Language, actions: &[LoggedAction]) -> Markup {
         @if actions.is_empty() {
             p.faint { (l.t(texts::NO_AUDIT_LOG)) }
         } @else {
-            (table(l, texts::AUDIT_LOG, &[
-                Left(texts::WHEN), Left(texts::USER), Left(texts::ACTION), Left(texts::SUBJECT),
+            (table(l, texts::AUDIT_LOG, [
+                Head(texts::WHEN), Left(texts::USER), Left(texts::ACTION), Left(texts::SUBJECT),
                 Left(texts::DETAIL),
-            ], html! {
-                @for action in actions {
-                    tr {
-                        td { (time(action.at_ms)) }
-                        td { (action.operator) }
-                        td { code { (action.action) } }
-                        td {
-                            @if let Some(email) = &action.email { (email) " " }
-                            @if let Some(subject) = &action.subject { span.faint { (subject) } }
-                        }
-                        td { (action.detail.as_deref().unwrap_or_default()) }
-                    }
-                }
-            }))
+            ], actions.iter().map(|action| [
+                time(action.at_ms),
+                html! { (action.operator) },
+                html! { code { (action.action) } },
+                html! {
+                    @if let Some(email) = &action.email { (email) " " }
+                    @if let Some(subject) = &action.subject { span.faint { (subject) } }
+                },
+                html! { (action.detail.as_deref().unwrap_or_default()) },
+            ])))
         }
     }
 }

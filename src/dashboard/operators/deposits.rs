@@ -4,13 +4,15 @@ use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::deposit::HoldReason;
+use nexo_domain::otp::Language;
 use nexo_entities::store::billing::bank_payments::BankPayment;
 use nexo_entities::store::billing::deposits::Deposit;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::decision::{
-    Outcome, Rejection, account_link, decided_by, finish, note, outcome_notice, parse_id, row_form,
+    Decision, Outcome, Rejection, account_link, already_decided, decided_by, decision_link, finish,
+    note, outcome_notice, parse_id,
 };
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, frame, operators as texts};
@@ -22,10 +24,16 @@ const MAX_ROWS: u32 = 200;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/deposits").get(show))
-        .service(web::resource("/deposits/{id}/approve").post(approve))
-        .service(web::resource("/deposits/{id}/refuse").post(refuse))
-        .service(web::resource("/payments/{id}/credit").post(credit_payment))
-        .service(web::resource("/payments/{id}/refuse").post(refuse_payment));
+        .service(web::resource("/deposits/{id}/approve").get(confirm_approve).post(approve))
+        .service(web::resource("/deposits/{id}/refuse").get(confirm_refuse).post(refuse))
+        .service(
+            web::resource("/payments/{id}/credit").get(confirm_payment_credit).post(credit_payment),
+        )
+        .service(
+            web::resource("/payments/{id}/refuse")
+                .get(confirm_payment_refusal)
+                .post(refuse_payment),
+        );
 }
 
 #[derive(Deserialize)]
@@ -46,68 +54,166 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
         }
         @if !payments.is_empty() {
             h2 { (l.t(texts::UNMATCHED_PAYMENTS)) }
-            (payment_table(&operator, &payments))
+            (payment_table(l, &payments))
         }
         @if !deposits.is_empty() {
             h2 { (l.t(texts::OPEN_DEPOSITS)) }
-            (deposit_table(&operator, &deposits))
+            (deposit_table(l, &deposits))
         }
     };
     Ok(Page::new(NavItem::Deposits, title, body).respond(&operator))
 }
 
-fn deposit_table(operator: &Operator, deposits: &[Deposit]) -> Markup {
-    let l = operator.language();
-    let reason = ("reason", texts::REASON);
-    html! {
-        (table(l, texts::OPEN_DEPOSITS, &[
-            Left(texts::REFERENCE), Left(texts::ACCOUNT), Left(texts::PAYMENT_METHOD),
-            Right(texts::AMOUNT), Right(frame::VND), Left(texts::SINCE), Unnamed,
-        ], html! {
-            @for deposit in deposits {
-                @let path = format!("{PATH}/{}", deposit.id);
-                tr {
-                    td { code { (deposit.reference) } }
-                    td { (account_link(deposit.account_id, &deposit.email)) }
-                    td { (l.t(payment_method_name(&deposit.provider))) }
-                    td.right { (usd(deposit.amount)) }
-                    td.right.number { (grouped(deposit.vnd)) }
-                    td { (time(deposit.created_at_ms)) }
-                    td { div.actions {
-                        (button_form(operator, &format!("{path}/approve"), "small", l.t(texts::APPROVE)))
-                        (row_form(operator, &format!("{path}/refuse"), reason, ("small danger", texts::REFUSE)))
-                    } }
-                }
-            }
-        }))
-    }
+fn deposit_path(deposit: &Deposit) -> String {
+    format!("{PATH}/{}", deposit.id)
 }
 
-fn payment_table(operator: &Operator, payments: &[BankPayment]) -> Markup {
-    let l = operator.language();
-    let (account, note) = (("account", texts::CREDIT_TO), ("note", texts::NOTE));
-    html! {
-        (table(l, texts::UNMATCHED_PAYMENTS, &[
-            Left(texts::WHEN), Left(texts::BANK_ID), Right(texts::AMOUNT), Left(texts::MEMO),
-            Left(texts::UNMATCHED_REASON), Unnamed,
-        ], html! {
-            @for payment in payments {
-                @let path = format!("/dashboard/operators/payments/{}", payment.id);
-                @let reason = payment.reason.as_deref().and_then(HoldReason::named);
-                tr {
-                    td { (time(payment.received_at_ms)) }
-                    td { code { (payment.bank_id) } }
-                    td.right.number { (grouped(payment.amount)) " " (payment.currency) }
-                    td { (payment.memo) }
-                    td { @if let Some(reason) = reason { (l.t(reason_name(reason))) } }
-                    td { div.actions {
-                        (row_form(operator, &format!("{path}/credit"), account, ("small", texts::CREDIT)))
-                        (row_form(operator, &format!("{path}/refuse"), note, ("small danger", texts::REFUSE)))
-                    } }
-                }
-            }
-        }))
-    }
+fn payment_path(payment: &BankPayment) -> String {
+    format!("/dashboard/operators/payments/{}", payment.id)
+}
+
+fn deposit_table(l: Language, deposits: &[Deposit]) -> Markup {
+    let columns = [
+        Head(texts::REFERENCE),
+        Left(texts::ACCOUNT),
+        Left(texts::PAYMENT_METHOD),
+        Right(texts::AMOUNT),
+        Left(texts::SINCE),
+        Actions,
+    ];
+    let rows = deposits.iter().map(|deposit| {
+        let path = deposit_path(deposit);
+        [
+            html! { code { (deposit.reference) } },
+            account_link(deposit.account_id, &deposit.email),
+            html! { (l.t(payment_method_name(&deposit.provider))) },
+            deposit_amount(deposit),
+            time(deposit.created_at_ms),
+            html! { div.actions {
+                (decision_link(l, &format!("{path}/approve"), "", texts::APPROVE))
+                (decision_link(l, &format!("{path}/refuse"), "danger", texts::REFUSE))
+            } },
+        ]
+    });
+    table(l, texts::OPEN_DEPOSITS, columns, rows)
+}
+
+fn deposit_amount(deposit: &Deposit) -> Markup {
+    html! { (usd(deposit.amount)) div.more { (grouped(deposit.vnd)) " VND" } }
+}
+
+fn payment_amount(payment: &BankPayment) -> Markup {
+    html! { span.nowrap { (grouped(payment.amount)) " " (payment.currency) } }
+}
+
+fn payment_table(l: Language, payments: &[BankPayment]) -> Markup {
+    let columns = [
+        Head(texts::BANK_ID),
+        Left(texts::WHEN),
+        Right(texts::PAID),
+        Left(texts::MEMO),
+        Left(texts::UNMATCHED_REASON),
+        Actions,
+    ];
+    let rows = payments.iter().map(|payment| {
+        let path = payment_path(payment);
+        let reason = payment.reason.as_deref().and_then(HoldReason::named);
+        [
+            html! { code { (payment.bank_id) } },
+            time(payment.received_at_ms),
+            payment_amount(payment),
+            html! { (payment.memo) },
+            html! { @if let Some(reason) = reason { (l.t(reason_name(reason))) } },
+            html! { div.actions {
+                (decision_link(l, &format!("{path}/credit"), "", texts::CREDIT))
+                (decision_link(l, &format!("{path}/refuse"), "danger", texts::REFUSE))
+            } },
+        ]
+    });
+    table(l, texts::UNMATCHED_PAYMENTS, columns, rows)
+}
+
+/// Asks to confirm a decision about an open top-up.
+async fn confirm_deposit(
+    operator: &Operator,
+    site: &SiteState,
+    id: &str,
+    action: &str,
+    (title, text, button): (Text, Text, Text),
+    fields: Markup,
+) -> PageResult {
+    let id: Uuid = parse_id(operator, id)?;
+    let open = site.store.billing().open_deposits(MAX_ROWS).await?;
+    let Some(deposit) = open.iter().find(|deposit| deposit.id == id) else {
+        return already_decided(operator, PATH);
+    };
+    let decision = Decision {
+        title: operator.language().t(title),
+        facts: vec![
+            (texts::REFERENCE, html! { code { (deposit.reference) } }),
+            (texts::ACCOUNT, account_link(deposit.account_id, &deposit.email)),
+            (texts::AMOUNT, deposit_amount(deposit)),
+        ],
+        text,
+        fields,
+        path: &format!("{}/{action}", deposit_path(deposit)),
+        button,
+        back: PATH,
+    };
+    decision.page(operator, NavItem::Deposits)
+}
+
+async fn confirm_approve(operator: Operator, site: Site, id: Id) -> PageResult {
+    let labels = (texts::APPROVE_TITLE, texts::APPROVE_TEXT, texts::APPROVE);
+    confirm_deposit(&operator, &site, &id, "approve", labels, html! {}).await
+}
+
+async fn confirm_refuse(operator: Operator, site: Site, id: Id) -> PageResult {
+    let labels = (texts::REFUSE_TITLE, texts::REFUSE_TEXT, texts::REFUSE);
+    let fields = html! { (Field::new("reason", operator.language().t(texts::REASON))) };
+    confirm_deposit(&operator, &site, &id, "refuse", labels, fields).await
+}
+
+/// Asks to confirm a decision about a payment that matches no top-up.
+async fn confirm_payment(
+    operator: &Operator,
+    site: &SiteState,
+    id: &str,
+    action: &str,
+    (title, text, button): (Text, Text, Text),
+    fields: Markup,
+) -> PageResult {
+    let id: Uuid = parse_id(operator, id)?;
+    let kept = site.store.billing().kept_payments(MAX_ROWS).await?;
+    let Some(payment) = kept.iter().find(|payment| payment.id == id) else {
+        return already_decided(operator, PATH);
+    };
+    let decision = Decision {
+        title: operator.language().t(title),
+        facts: vec![
+            (texts::BANK_ID, html! { code { (payment.bank_id) } }),
+            (texts::PAID, payment_amount(payment)),
+            (texts::MEMO, html! { (payment.memo) }),
+        ],
+        text,
+        fields,
+        path: &format!("{}/{action}", payment_path(payment)),
+        button,
+        back: PATH,
+    };
+    decision.page(operator, NavItem::Deposits)
+}
+
+async fn confirm_payment_credit(operator: Operator, site: Site, id: Id) -> PageResult {
+    let labels = (texts::CREDIT_PAYMENT_TITLE, texts::CREDIT_PAYMENT_TEXT, texts::CREDIT);
+    let fields = html! { (Field::new("account", operator.language().t(texts::CREDIT_TO))) };
+    confirm_payment(&operator, &site, &id, "credit", labels, fields).await
+}
+
+async fn confirm_payment_refusal(operator: Operator, site: Site, id: Id) -> PageResult {
+    let labels = (texts::REFUSE_PAYMENT_TITLE, texts::REFUSE_PAYMENT_TEXT, texts::REFUSE);
+    let fields = html! { (Field::new("note", operator.language().t(texts::NOTE))) };
+    confirm_payment(&operator, &site, &id, "refuse", labels, fields).await
 }
 
 fn reason_name(reason: HoldReason) -> Text {

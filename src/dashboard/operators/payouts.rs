@@ -4,14 +4,15 @@ use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::payout::Month;
+use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::billing::payouts::Payout;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::decision::{
-    Outcome, Rejection, account_link, decided_by, finish, outcome_notice, parse_id, reference,
-    row_form,
+    Decision, Outcome, Rejection, account_link, already_decided, decided_by, decision_link, finish,
+    outcome_notice, parse_id, reference,
 };
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, operators as texts, referrals};
@@ -23,8 +24,8 @@ const MAX_ROWS: u32 = 500;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/payouts").get(show))
-        .service(web::resource("/payouts/run").post(run))
-        .service(web::resource("/payouts/{id}/sent").post(mark_sent));
+        .service(web::resource("/payouts/run").get(confirm_run).post(run))
+        .service(web::resource("/payouts/{id}/sent").get(confirm_sent).post(mark_sent));
 }
 
 #[derive(Deserialize)]
@@ -46,51 +47,114 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
             (success_notice(&l.t_with(texts::PAYOUTS_DONE, &[("made", &made), ("waiting", &waiting)])))
         }
         section.card {
-            form.row.tight method="post" action={ (PATH) "/run" } {
-                (form_token(&operator))
+            form.row.tight method="get" action={ (PATH) "/run" } {
                 (Field::new("month", l.t(texts::RUN_MONTH)).value(&this_month))
-                button type="submit" { (l.t(texts::RUN)) }
+                button type="submit" { (l.t(texts::RUN)) "…" }
             }
         }
         @if payouts.is_empty() {
             (empty_state(l.t(texts::NO_PAYOUT)))
         } @else {
-            (payout_table(&operator, &payouts))
+            (payout_table(l, &payouts))
         }
     };
     Ok(Page::new(NavItem::Payouts, title, body).respond(&operator))
 }
 
-fn payout_table(operator: &Operator, payouts: &[Payout]) -> Markup {
-    let l = operator.language();
-    let field = ("reference", texts::TRANSFER);
-    html! {
-        (table(l, frame::PAYOUTS, &[
-            Left(referrals::MONTH), Left(texts::ACCOUNT), Right(referrals::AMOUNT),
-            Left(referrals::TO), Left(texts::STATE), Unnamed,
-        ], html! {
-            @for payout in payouts {
-                tr {
-                    td.nowrap { (payout.month) }
-                    td { (account_link(payout.account_id, &payout.email)) }
-                    td.right { (usd(payout.amount)) }
-                    td { (l.t(payout_wallet_name(&payout.wallet_kind))) " " code { (payout.wallet_address) } }
-                    td { (payout_state(l, payout)) }
-                    td {
-                        @match &payout.sent_reference {
-                            Some(reference) => span.faint { (reference) },
-                            None => (row_form(operator, &format!("{PATH}/{}/sent", payout.id), field, ("small", texts::MARK_SENT))),
-                        }
-                    }
+fn payout_table(l: Language, payouts: &[Payout]) -> Markup {
+    let columns = [
+        Head(texts::ACCOUNT),
+        Left(referrals::MONTH),
+        Right(referrals::AMOUNT),
+        Left(referrals::TO),
+        Left(texts::STATE),
+        Actions,
+    ];
+    let rows = payouts.iter().map(|payout| {
+        [
+            account_link(payout.account_id, &payout.email),
+            html! { span.nowrap { (payout.month) } },
+            usd(payout.amount),
+            html! {
+                (l.t(payout_wallet_name(&payout.wallet_kind))) " "
+                span.faint { (payout_address(&payout.wallet_kind, &payout.wallet_address)) }
+            },
+            payout_state(l, payout),
+            html! {
+                @match &payout.sent_reference {
+                    Some(reference) => span.faint { (reference) },
+                    None => (decision_link(l, &sent_path(payout), "", texts::MARK_SENT)),
                 }
-            }
-        }))
+            },
+        ]
+    });
+    table(l, frame::PAYOUTS, columns, rows)
+}
+
+fn sent_path(payout: &Payout) -> String {
+    format!("{PATH}/{}/sent", payout.id)
+}
+
+/// The month of the form, unless it is in the future.
+fn parse_month(typed: &str) -> Option<Month> {
+    Month::parse(typed.trim()).filter(|month| month.start_ms() <= unix_ms())
+}
+
+#[derive(Deserialize)]
+struct TypedMonth {
+    #[serde(default)]
+    month: String,
+}
+
+async fn confirm_run(operator: Operator, typed: web::Query<TypedMonth>) -> PageResult {
+    let l = operator.language();
+    if parse_month(&typed.month).is_none() {
+        return finish(&operator, PATH, Ok(Outcome::WrongMonth));
     }
+    let month = typed.month.trim();
+    let decision = Decision {
+        title: &l.t_with(texts::RUN_TITLE, &[("month", &month)]),
+        facts: Vec::new(),
+        text: texts::RUN_TEXT,
+        fields: hidden("month", month),
+        path: &format!("{PATH}/run"),
+        button: texts::RUN,
+        back: PATH,
+    };
+    decision.page(&operator, NavItem::Payouts)
+}
+
+async fn confirm_sent(operator: Operator, site: Site, id: Id) -> PageResult {
+    let l = operator.language();
+    let id: Uuid = parse_id(&operator, &id)?;
+    let payouts = site.store.billing().payouts(None, None, MAX_ROWS).await?;
+    let mut open = payouts.iter().filter(|payout| payout.sent_at_ms.is_none());
+    let Some(payout) = open.find(|payout| payout.id == id) else {
+        return already_decided(&operator, PATH);
+    };
+    let address = payout_address(&payout.wallet_kind, &payout.wallet_address);
+    let decision = Decision {
+        title: l.t(texts::SENT_TITLE),
+        facts: vec![
+            (texts::ACCOUNT, account_link(payout.account_id, &payout.email)),
+            (referrals::MONTH, html! { (payout.month) }),
+            (
+                referrals::AMOUNT,
+                html! { (usd(payout.amount)) " " (copy_value(l, &payout.amount.to_string())) },
+            ),
+            (referrals::TO, html! { code { (address) } " " (copy_button(l)) }),
+        ],
+        text: texts::SENT_TEXT,
+        fields: html! { (Field::new("reference", l.t(texts::TRANSFER))) },
+        path: &sent_path(payout),
+        button: texts::MARK_SENT,
+        back: PATH,
+    };
+    decision.page(&operator, NavItem::Payouts)
 }
 
 async fn run(Posted(operator, fields): Posted<Operator>, site: Site) -> PageResult {
-    let month = Month::parse(fields.trimmed("month"));
-    let Some(month) = month.filter(|month| month.start_ms() <= unix_ms()) else {
+    let Some(month) = parse_month(fields.get("month")) else {
         return finish(&operator, PATH, Ok(Outcome::WrongMonth));
     };
     let by = decided_by(&operator);

@@ -4,12 +4,14 @@ use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::traffic::Suspicion;
+use nexo_domain::otp::Language;
 use nexo_entities::store::operations::reviews::Review;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::decision::{
-    Rejection, account_link, decided_by, finish, note, outcome_notice, parse_id, row_form,
+    Decision, Rejection, account_link, already_decided, decided_by, decision_link, finish, note,
+    outcome_notice, parse_id,
 };
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Text, Translate, frame, operators as texts};
@@ -21,7 +23,7 @@ const MAX_ROWS: u32 = 200;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/reviews").get(show))
-        .service(web::resource("/reviews/{id}/close").post(close));
+        .service(web::resource("/reviews/{id}/close").get(confirm_close).post(close));
 }
 
 #[derive(Deserialize)]
@@ -46,44 +48,67 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
         @if reviews.is_empty() {
             (empty_state(l.t(texts::NO_REVIEW)))
         } @else {
-            (review_table(&operator, &reviews))
+            (review_table(l, &reviews))
         }
     };
     Ok(Page::new(NavItem::Reviews, title, body).respond(&operator))
 }
 
-fn review_table(operator: &Operator, reviews: &[Review]) -> Markup {
-    let l = operator.language();
-    html! {
-        (table(l, frame::REVIEWS, &[
-            Left(texts::ACCOUNT), Left(texts::KEY), Left(texts::SUSPICION),
-            Left(texts::FIGURES), Left(texts::SEEN), Unnamed,
-        ], html! {
-            @for review in reviews {
-                tr {
-                    td { (account_link(review.account_id, &review.email)) }
-                    td { (review.key_name) }
-                    td { (pill(Tone::Bad, l.t(suspicion_name(review.suspicion)))) }
-                    td { (review.detail) " " span.faint { "× " (review.windows) } }
-                    td { (time(review.seen_at_ms)) }
-                    td { (decision(operator, review)) }
+fn review_table(l: Language, reviews: &[Review]) -> Markup {
+    let columns = [
+        Head(texts::ACCOUNT),
+        Left(texts::KEY),
+        Left(texts::SUSPICION),
+        Left(texts::FIGURES),
+        Left(texts::SEEN),
+        Actions,
+    ];
+    let rows = reviews.iter().map(|review| {
+        [
+            account_link(review.account_id, &review.email),
+            html! { (review.key_name) },
+            pill(Tone::Bad, l.t(suspicion_name(review.suspicion))),
+            html! { (review.detail) " " span.faint { "× " (review.windows) } },
+            time(review.seen_at_ms),
+            html! {
+                @if review.closed_at_ms.is_some() {
+                    (review.closed_by.as_deref().unwrap_or_default()) ": "
+                    (review.note.as_deref().unwrap_or_default())
+                } @else {
+                    (decision_link(l, &close_path(review), "second", texts::CLOSE))
                 }
-            }
-        }))
-    }
+            },
+        ]
+    });
+    table(l, frame::REVIEWS, columns, rows)
 }
 
-fn decision(operator: &Operator, review: &Review) -> Markup {
-    let action = format!("{PATH}/{}/close", review.id);
-    let field = ("note", texts::NOTE);
-    html! {
-        @if review.closed_at_ms.is_some() {
-            (review.closed_by.as_deref().unwrap_or_default()) ": "
-            (review.note.as_deref().unwrap_or_default())
-        } @else {
-            (row_form(operator, &action, field, ("small", texts::CLOSE)))
-        }
-    }
+fn close_path(review: &Review) -> String {
+    format!("{PATH}/{}/close", review.id)
+}
+
+async fn confirm_close(operator: Operator, site: Site, id: Id) -> PageResult {
+    let l = operator.language();
+    let id: Uuid = parse_id(&operator, &id)?;
+    let open = site.store.operations().reviews(true, MAX_ROWS).await?;
+    let Some(review) = open.iter().find(|review| review.id == id) else {
+        return already_decided(&operator, PATH);
+    };
+    let decision = Decision {
+        title: l.t(texts::CLOSE_TITLE),
+        facts: vec![
+            (texts::ACCOUNT, account_link(review.account_id, &review.email)),
+            (texts::KEY, html! { (review.key_name) }),
+            (texts::SUSPICION, pill(Tone::Bad, l.t(suspicion_name(review.suspicion)))),
+            (texts::FIGURES, html! { (review.detail) }),
+        ],
+        text: texts::CLOSE_TEXT,
+        fields: html! { (Field::new("note", l.t(texts::NOTE))) },
+        path: &close_path(review),
+        button: texts::CLOSE,
+        back: PATH,
+    };
+    decision.page(&operator, NavItem::Reviews)
 }
 
 fn suspicion_name(suspicion: Suspicion) -> Text {

@@ -4,11 +4,13 @@ use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::ids::AccountId;
+use nexo_domain::otp::Language;
 use nexo_entities::store::billing::referrals::Referral;
 use serde::Deserialize;
 
 use super::decision::{
-    Rejection, account_link, decided_by, finish, note, outcome_notice, parse_id, row_form,
+    Decision, Rejection, account_link, already_decided, decided_by, decision_link, finish, note,
+    outcome_notice, parse_id,
 };
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, frame, operators as texts, referrals};
@@ -20,7 +22,7 @@ const PAGE_SIZE: u32 = 100;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/revocations").get(show))
-        .service(web::resource("/revocations/{id}").post(revoke));
+        .service(web::resource("/revocations/{id}").get(confirm).post(revoke));
 }
 
 #[derive(Deserialize)]
@@ -41,40 +43,68 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
         @if referrals.is_empty() {
             (empty_state(l.t(texts::NO_REFERRAL)))
         } @else {
-            (referral_table(&operator, &referrals))
+            (referral_table(l, &referrals))
         }
         (offset_pager(l, PATH, &[], skip, PAGE_SIZE, referrals.len()))
     };
     Ok(Page::new(NavItem::Revocations, title, body).respond(&operator))
 }
 
-fn referral_table(operator: &Operator, found: &[Referral]) -> Markup {
-    let l = operator.language();
-    let field = ("reason", texts::REASON);
-    html! {
-        (table(l, frame::REVOCATIONS, &[
-            Left(texts::ACCOUNT), Left(texts::REFERRED_BY), Left(texts::SINCE),
-            Left(texts::STATE), Right(referrals::ACCRUED), Right(referrals::PENDING), Unnamed,
-        ], html! {
-            @for referral in found.iter().take(PAGE_SIZE as usize) {
-                tr {
-                    td { (account_link(referral.referred, &referral.email)) }
-                    td { (account_link(referral.referrer, &referral.referrer_email)) }
-                    td { (time(referral.created_at_ms)) }
-                    td { (referral_state(l, referral)) }
-                    td.right { (usd(referral.accrued)) }
-                    td.right { (usd(referral.pending)) }
-                    td {
-                        @if referral.revoked {
-                            (referral.ended_for.as_deref().unwrap_or_default())
-                        } @else {
-                            (row_form(operator, &format!("{PATH}/{}", referral.referred), field, ("small danger", texts::REVOKE)))
-                        }
-                    }
+fn referral_table(l: Language, found: &[Referral]) -> Markup {
+    let columns = [
+        Head(texts::ACCOUNT),
+        Left(texts::REFERRED_BY),
+        Left(texts::SINCE),
+        Left(texts::STATE),
+        Right(referrals::ACCRUED),
+        Right(referrals::PENDING),
+        Actions,
+    ];
+    let rows = found.iter().take(PAGE_SIZE as usize).map(|referral| {
+        [
+            account_link(referral.referred, &referral.email),
+            account_link(referral.referrer, &referral.referrer_email),
+            time(referral.created_at_ms),
+            referral_state(l, referral),
+            usd(referral.accrued),
+            usd(referral.pending),
+            html! {
+                @if referral.revoked {
+                    (referral.ended_for.as_deref().unwrap_or_default())
+                } @else {
+                    (decision_link(l, &path_of(referral), "danger", texts::REVOKE))
                 }
-            }
-        }))
-    }
+            },
+        ]
+    });
+    table(l, frame::REVOCATIONS, columns, rows)
+}
+
+fn path_of(referral: &Referral) -> String {
+    format!("{PATH}/{}", referral.referred)
+}
+
+async fn confirm(operator: Operator, site: Site, id: Id) -> PageResult {
+    let l = operator.language();
+    let referred: AccountId = parse_id(&operator, &id)?;
+    let referral = site.store.billing().referral_of(referred).await?;
+    let Some(referral) = referral.filter(|referral| !referral.revoked) else {
+        return already_decided(&operator, PATH);
+    };
+    let decision = Decision {
+        title: l.t(texts::REVOKE_TITLE),
+        facts: vec![
+            (texts::ACCOUNT, account_link(referral.referred, &referral.email)),
+            (texts::REFERRED_BY, account_link(referral.referrer, &referral.referrer_email)),
+            (referrals::PENDING, usd(referral.pending)),
+        ],
+        text: texts::REVOCATIONS_LEAD,
+        fields: html! { (Field::new("reason", l.t(texts::REASON))) },
+        path: &path_of(&referral),
+        button: texts::REVOKE,
+        back: PATH,
+    };
+    decision.page(&operator, NavItem::Revocations)
 }
 
 async fn revoke(Posted(operator, fields): Posted<Operator>, site: Site, id: Id) -> PageResult {

@@ -43,6 +43,7 @@ texts! {
     REFUND = "refund", "hoàn tiền";
     AMOUNT = "Amount", "Số tiền";
     WEBHOOKS = "Webhook attempts", "Các lần gửi webhook";
+    WEBHOOKS_LATER = "Webhooks are sent when the call has ended.", "Webhook được gửi khi cuộc gọi kết thúc.";
     NO_WEBHOOKS = "No webhook was sent for this OTP.", "Chưa gửi webhook nào cho OTP này.";
     NO_ENTRIES = "This OTP was free.", "OTP này miễn phí.";
     QUALITY = "Audio quality", "Chất lượng âm thanh";

@@ -17,8 +17,10 @@ texts! {
     REASON = "Reason", "Lý do";
     SUSPEND = "Suspend", "Tạm khóa";
     SUSPEND_LEAD = "Within a second on every node its API keys get 403 account_suspended, its webhooks wait, and it can create or change nothing. Bank payments to it are kept for you. Active calls finish normally, and no data is lost.", "Trong vòng một giây trên mọi nút: khóa API của tài khoản nhận 403 account_suspended, webhook được giữ lại và tài khoản không thể tạo hay thay đổi gì. Khoản chuyển tiền đến được giữ lại chờ bạn xử lý. Các cuộc gọi đang diễn ra vẫn kết thúc bình thường và không mất dữ liệu.";
+    SUSPEND_TITLE = "Suspend {email}?", "Tạm khóa {email}?";
     RESUME = "End the suspension", "Bỏ tạm khóa";
     CREDIT = "Credit", "Ghi có";
+    CREDIT_TITLE = "Credit {email}?", "Ghi có cho {email}?";
     CREDIT_LEAD = "The same reference credits an account only once.", "Mỗi mã tham chiếu chỉ ghi có một lần cho một tài khoản.";
     BUCKET = "Bucket", "Ngăn";
     AMOUNT = "Amount (USD)", "Số tiền (USD)";
@@ -44,14 +46,13 @@ texts! {
     CARRIERS_LEAD = "The trunks of this node now, and all calls of the last minutes.", "Trung kế của nút này hiện tại và các cuộc gọi trong những phút qua.";
     CARRIER = "Carrier", "Nhà mạng";
     CHANNELS = "Channels", "Kênh";
-    IN_MINUTES = "Last {minutes} minutes", "{minutes} phút qua";
+    PERIODS = "Attempts, ASR, ACD and PDD: the last {short} minutes / the last {long} minutes.", "Số cuộc gọi, ASR, ACD và PDD: {short} phút qua / {long} phút qua.";
     ATTEMPTS = "Attempts", "Số cuộc gọi";
     ASR = "ASR", "ASR";
     ACD = "ACD", "ACD";
     PDD = "PDD", "PDD";
     GATEWAYS = "Gateways", "Cổng";
     GATEWAY = "Gateway", "Cổng";
-    ADDRESSES = "Addresses", "Địa chỉ";
     ROUND_TRIP = "Round trip", "Độ trễ khứ hồi";
     LAST_FAILURE = "Last failure", "Lỗi gần nhất";
     UP = "up", "hoạt động";
@@ -60,7 +61,11 @@ texts! {
     REGISTERED = "registered", "đã đăng ký";
     NOT_REGISTERED = "not registered", "chưa đăng ký";
     DRAIN = "Drain", "Ngừng nhận";
+    DRAIN_TITLE = "Drain {gateway}?", "Ngừng nhận cuộc gọi trên {gateway}?";
+    DRAIN_TEXT = "Calls in progress finish. New calls go to the carrier's other gateways; without another gateway the carrier's OTPs are refused.", "Các cuộc gọi đang diễn ra vẫn kết thúc bình thường. Cuộc gọi mới đi qua các cổng khác của nhà mạng; nếu không còn cổng nào, OTP của nhà mạng này bị từ chối.";
     UNDRAIN = "Return to service", "Nhận lại";
+    UNDRAIN_TITLE = "Return {gateway} to service?", "Cho {gateway} nhận lại cuộc gọi?";
+    UNDRAIN_TEXT = "The gateway gets new calls again at once, on every node.", "Cổng nhận lại cuộc gọi mới ngay lập tức, trên mọi nút.";
     NO_GATEWAY = "no route", "không có tuyến";
 
     DEPOSITS_LEAD = "Top-ups that await payment, and payments that match no top-up.", "Yêu cầu nạp đang chờ thanh toán và khoản thanh toán không khớp yêu cầu nào.";
@@ -70,7 +75,16 @@ texts! {
     ACCOUNT = "Account", "Tài khoản";
     PAYMENT_METHOD = "Payment method", "Phương thức thanh toán";
     APPROVE = "Approve", "Duyệt";
+    APPROVE_TITLE = "Approve this top-up?", "Duyệt yêu cầu nạp này?";
+    APPROVE_TEXT = "The amount is credited to the account's balance. Approve it only if the money has arrived.", "Số tiền được ghi có vào số dư của tài khoản. Chỉ duyệt khi tiền đã về.";
     REFUSE = "Refuse", "Từ chối";
+    REFUSE_TITLE = "Refuse this top-up?", "Từ chối yêu cầu nạp này?";
+    REFUSE_TEXT = "The customer sees that it was refused. A later payment with its reference is kept for you.", "Khách hàng sẽ thấy yêu cầu bị từ chối. Khoản chuyển đến sau với mã này được giữ lại chờ bạn xử lý.";
+    PAID = "Amount", "Số tiền";
+    CREDIT_PAYMENT_TITLE = "Credit this payment?", "Ghi có khoản thanh toán này?";
+    CREDIT_PAYMENT_TEXT = "The payment is credited once, at today's rate, to the balance of the account that you enter.", "Khoản này được ghi có một lần, theo tỷ giá hiện tại, vào số dư của tài khoản bạn nhập.";
+    REFUSE_PAYMENT_TITLE = "Refuse this payment?", "Từ chối khoản thanh toán này?";
+    REFUSE_PAYMENT_TEXT = "It is credited to no account. Return the money by your bank.", "Khoản này không được ghi có cho tài khoản nào. Hãy hoàn tiền qua ngân hàng của bạn.";
     BANK_ID = "Bank transaction", "Giao dịch ngân hàng";
     MEMO = "Memo", "Nội dung";
     UNMATCHED_REASON = "Reason", "Lý do";
@@ -90,6 +104,8 @@ texts! {
     FIGURES = "Figures", "Số liệu";
     SEEN = "Last seen", "Lần cuối";
     CLOSE = "Close", "Đóng";
+    CLOSE_TITLE = "Close this review?", "Đóng mục xem xét này?";
+    CLOSE_TEXT = "The note stays with the review. The account is not changed.", "Ghi chú được lưu cùng mục xem xét. Tài khoản không thay đổi.";
     OPEN_ONLY = "Show open only", "Chỉ hiện mục đang mở";
     ALL_REVIEWS = "Show all", "Hiện tất cả";
     RATE_JUMP = "traffic spike", "lưu lượng tăng vọt";
@@ -99,6 +115,10 @@ texts! {
     PAYOUTS_LEAD = "The commissions of a month, one payout per account. Accounts without a payout method are paid in a later run.", "Hoa hồng theo tháng, mỗi tài khoản một lần chi trả. Tài khoản chưa chọn nơi nhận sẽ được chi trả trong lần chạy sau.";
     RUN_MONTH = "Month (UTC)", "Tháng (UTC)";
     RUN = "Run", "Chạy";
+    RUN_TITLE = "Run the payouts of {month}?", "Chạy chi trả tháng {month}?";
+    RUN_TEXT = "Every account with commissions up to this month and a payout method gets one payout, which you then transfer. A run cannot be undone.", "Mỗi tài khoản có hoa hồng đến hết tháng này và đã chọn nơi nhận được lập một lần chi trả để bạn chuyển tiền. Không thể hoàn tác.";
+    SENT_TITLE = "Mark this payout as sent?", "Đánh dấu khoản chi trả này là đã chuyển?";
+    SENT_TEXT = "The account sees that the money was sent. This cannot be undone.", "Tài khoản sẽ thấy tiền đã được chuyển. Không thể hoàn tác.";
     WRONG_MONTH = "Enter a current or past month, such as 2026-11.", "Hãy nhập tháng hiện tại hoặc đã qua, ví dụ 2026-11.";
     PAYOUTS_DONE = "Paid {made} accounts; {waiting} have no payout method.", "Đã chi trả cho {made} tài khoản; {waiting} tài khoản chưa có nơi nhận.";
     NO_PAYOUT = "No payouts yet.", "Chưa có lần chi trả nào.";
@@ -107,5 +127,6 @@ texts! {
 
     REVOCATIONS_LEAD = "Revoking a referral ends it permanently and reverses its pending commissions. Paid commissions are kept.", "Thu hồi sẽ chấm dứt vĩnh viễn lượt giới thiệu và hủy phần hoa hồng chờ chi trả. Phần đã trả được giữ nguyên.";
     REVOKE = "Revoke", "Thu hồi";
+    REVOKE_TITLE = "Revoke this referral?", "Thu hồi lượt giới thiệu này?";
     NO_REFERRAL = "No referrals yet.", "Chưa có lượt giới thiệu nào.";
 }

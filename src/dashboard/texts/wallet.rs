@@ -54,9 +54,11 @@ texts! {
     PAID_LEAD = "This top-up was credited: {credited} USD.", "Đã ghi có {credited} USD.";
     CANCELLED_LEAD = "This top-up was cancelled or refused. Open a new one to pay.", "Yêu cầu nạp này đã bị hủy hoặc từ chối. Hãy tạo yêu cầu mới để thanh toán.";
     QR_ALT = "VietQR code of this transfer", "Mã VietQR của giao dịch này";
-    BANK = "Bank (BIN)", "Ngân hàng (BIN)";
+    BANK = "Bank", "Ngân hàng";
     ACCOUNT_NUMBER = "Account number", "Số tài khoản";
     HOLDER = "Account holder", "Chủ tài khoản";
     MEMO = "Transfer reference", "Nội dung chuyển khoản";
-    CANCEL = "Cancel", "Hủy";
+    CANCEL = "Cancel this top-up", "Hủy yêu cầu nạp";
+    CANCEL_TITLE = "Cancel this top-up?", "Hủy yêu cầu nạp này?";
+    CANCEL_TEXT = "A transfer with this reference is then no longer credited automatically. Do not cancel it if you have already paid.", "Khi đó, khoản chuyển với mã tham chiếu này sẽ không được ghi có tự động nữa. Nếu bạn đã chuyển tiền, đừng hủy.";
 }

@@ -7,7 +7,6 @@ texts! {
     NAME = "Name", "Tên";
     NAME_HINT = "A name to recognise it, such as production", "Tên để nhận biết, ví dụ production";
     KEY = "Key", "Khóa";
-    STATE = "Status", "Trạng thái";
     CREATED = "Created", "Ngày tạo";
     LAST_USED = "Last used", "Dùng lần cuối";
     ALLOWED_IPS = "Allowed IPs", "IP được phép";
