@@ -225,7 +225,7 @@ async fn a_referral_is_revoked_once_with_its_pending_commission(backend: Backend
     assert_eq!(outcomes, ONCE);
     let shown = operator.get(&page).await;
     shown.must_contain("bots");
-    assert!(!shown.text.contains(&format!("action=\"{revoke}\"")));
+    assert!(!shown.text.contains(&format!("href=\"{revoke}\"")));
     let earned = gateway.nexo(&["referral", "show", "--account", LAN]);
     assert_eq!(number(&earned.to_string(), "pending"), "0.0");
     assert_eq!(logged_actions(&gateway), [format!("revoke_referral {FRIEND} 0.0044 bots")]);

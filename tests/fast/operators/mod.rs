@@ -168,7 +168,7 @@ async fn a_drained_gateway_gets_no_new_calls(backend: Backend) {
     let path = format!("{page}/drain");
     let shown = operator.get(&page).await;
     shown.must_contain("viettel").must_contain("ASR");
-    let name = visitor::between(&shown.text, "name=\"gateway\" value=\"", "\"").unwrap();
+    let name = visitor::between(&shown.text, "&amp;gateway=", "&amp;").unwrap();
     let name = name.to_owned();
     let drain = |drained: &'static str| {
         let name = name.clone();

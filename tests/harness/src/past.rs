@@ -9,7 +9,7 @@ use nexo_domain::webhook::Event;
 use nexo_entities::Store;
 use nexo_entities::store::cluster::nodes::NodeStart;
 use nexo_entities::store::ledger::posting::{
-    Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
+    CallAttempt, Debit, DebitOutcome, NodeEpoch, Settlement, WalletCache,
 };
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -72,10 +72,35 @@ impl Past {
                 .iter()
                 .zip(&committed.debits)
                 .zip(numbers)
-                .map(|((debit, outcome), n)| end(debit, outcome, n % 3 == 0))
+                .map(|((debit, outcome), n)| {
+                    end(debit, outcome, (n % 3 == 0).then_some("carrier_error"), Vec::new())
+                })
                 .collect();
             let ended =
                 self.store.ledger().commit(&mut self.cache, &self.node, &[], &ends).await.unwrap();
+            assert!(ended.settled.iter().all(|settled| *settled));
+        }
+    }
+
+    /// Writes these deliveries.
+    pub async fn otps(&mut self, otps: Vec<PastOtp>) {
+        let plan = CarrierPlan::vietnam();
+        for otps in otps.chunks(500) {
+            let debits: Vec<Debit> = otps
+                .iter()
+                .map(|otp| self.debit_at(Phone::parse(&otp.phone, &plan).unwrap(), otp.at_ms))
+                .collect();
+            let ledger = self.store.ledger();
+            let committed = ledger.commit(&mut self.cache, &self.node, &debits, &[]).await.unwrap();
+            let ends: Vec<Settlement> = debits
+                .iter()
+                .zip(&committed.debits)
+                .zip(otps)
+                .map(|((debit, outcome), otp)| {
+                    end(debit, outcome, otp.error_code, otp.attempts.clone())
+                })
+                .collect();
+            let ended = ledger.commit(&mut self.cache, &self.node, &[], &ends).await.unwrap();
             assert!(ended.settled.iter().all(|settled| *settled));
         }
     }
@@ -88,7 +113,7 @@ impl Past {
         let debits = std::slice::from_ref(&debit);
         let committed = ledger.commit(&mut self.cache, &self.node, debits, &[]);
         let outcome = committed.await.unwrap().debits.remove(0);
-        let ends = [end(&debit, &outcome, false)];
+        let ends = [end(&debit, &outcome, None, Vec::new())];
         let committed = ledger.commit(&mut self.cache, &self.node, &[], &ends);
         assert_eq!(committed.await.unwrap().settled, [true]);
         debit.delivery_id
@@ -97,7 +122,11 @@ impl Past {
     fn debit(&self, number: u32, plan: &CarrierPlan) -> Debit {
         let prefix = if number.is_multiple_of(10) { 91 } else { 98 };
         let phone = Phone::parse(&format!("+84{prefix}{number:07}"), plan).unwrap();
-        let at = NOON + i64::from(number) * 10;
+        self.debit_at(phone, NOON + i64::from(number) * 10)
+    }
+
+    fn debit_at(&self, phone: Phone, at: i64) -> Debit {
+        let plan = &CarrierPlan::vietnam();
         let (seconds, nanos) = ((at / 1_000) as u64, (at % 1_000) as u32 * 1_000_000);
         let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos));
         Debit {
@@ -117,12 +146,28 @@ impl Past {
     }
 }
 
-fn end(debit: &Debit, outcome: &DebitOutcome, failed: bool) -> Settlement {
+/// A delivery that `Past::otps` writes.
+#[derive(Debug, Clone)]
+pub struct PastOtp {
+    pub at_ms: i64,
+    pub phone: String,
+    /// `None` if it was delivered.
+    pub error_code: Option<&'static str>,
+    pub attempts: Vec<CallAttempt>,
+}
+
+/// The end of a delivery. Failures of the carrier are refunded.
+fn end(
+    debit: &Debit,
+    outcome: &DebitOutcome,
+    error_code: Option<&'static str>,
+    attempts: Vec<CallAttempt>,
+) -> Settlement {
     let DebitOutcome::Posted { parts, .. } = outcome else {
         panic!("not posted: {outcome:?}");
     };
+    let failed = error_code.is_some();
     let status = if failed { Status::Failed } else { Status::Delivered };
-    let error_code = failed.then_some("carrier_error");
     let event = Event {
         delivery_id: debit.delivery_id,
         phone: debit.phone,
@@ -143,9 +188,9 @@ fn end(debit: &Debit, outcome: &DebitOutcome, failed: bool) -> Settlement {
         carrier_status: Some(if failed { "503" } else { "success" }.into()),
         completed_at_ms: debit.created_at_ms + 20_000,
         parts: *parts,
-        refund: failed,
+        refund: matches!(error_code, Some("carrier_error" | "interrupted" | "no_route")),
         release_window: false,
-        attempts: Vec::new(),
+        attempts,
         event: Some(event),
         trace: None,
         releases_key: None,

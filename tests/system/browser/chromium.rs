@@ -4,11 +4,43 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Map, Value, json};
 
-use harness::ports;
 use harness::visitor::PASSWORD;
+use harness::{answer, client, ports};
+
+/// Returns the faults of a page's layout. It scrolls only vertically, as a reader would.
+const LAYOUT: &str = r#"
+const faults = [];
+const root = document.documentElement;
+if (root.scrollWidth > root.clientWidth) faults.push(`scrolls sideways by ${root.scrollWidth - root.clientWidth}`);
+const name = (element) => element.outerHTML.slice(0, 120);
+for (const element of document.querySelectorAll('main :is(a, button, summary, select, input, textarea)')) {
+  if (element.type === 'hidden' || !element.checkVisibility({ opacityProperty: true })) continue;
+  const place = () => element.getClientRects()[0];
+  if (!place() || place().width < 2) continue;
+  scrollTo({ top: scrollY + place().top - innerHeight / 2, behavior: 'instant' });
+  const { left, right, top, bottom } = place();
+  if (left < 0 || right > root.clientWidth + 0.5) {
+    faults.push(`outside the screen (${Math.round(left)} to ${Math.round(right)}): ${name(element)}`);
+    continue;
+  }
+  const hit = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+  if (!hit || !(element.contains(hit) || hit.control === element)) {
+    faults.push(`covered by ${hit ? name(hit) : 'nothing'}: ${name(element)}`);
+  }
+}
+for (const text of document.querySelectorAll('svg text')) {
+  if (!text.checkVisibility()) continue;
+  const size = parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a;
+  if (size < 10) faults.push(`text of ${size.toFixed(1)} px: ${text.textContent}`);
+}
+scrollTo({ top: 0, behavior: 'instant' });
+return faults;
+"#;
 
 /// Screen size, colour scheme and script support.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +61,7 @@ pub struct Browser {
     screen: Screen,
     name: String,
     driver: Child,
+    driver_port: u16,
     shots: usize,
 }
 
@@ -93,7 +126,58 @@ impl Browser {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        Browser { client, base: base.to_owned(), screen, name: name.to_owned(), driver, shots: 0 }
+        Browser {
+            client,
+            base: base.to_owned(),
+            screen,
+            name: name.to_owned(),
+            driver,
+            driver_port: port,
+            shots: 0,
+        }
+    }
+
+    /// Runs a command of the DevTools protocol and returns its result.
+    async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let port = self.driver_port;
+        let url = format!("http://127.0.0.1:{port}/session/{session}/goog/cdp/execute");
+        let body = json!({ "cmd": command, "params": parameters }).to_string();
+        let response = answer(client().post(url).body(body)).await;
+        assert_eq!(response.status, 200, "{command}: {}", response.text);
+        response.json["value"].clone()
+    }
+
+    /// Gives the page this width, in CSS pixels.
+    pub async fn set_width(&self, width: u32) {
+        let metrics = json!({
+            "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500,
+        });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+    }
+
+    /// Sets the colour scheme that the page sees: `light` or `dark`.
+    pub async fn set_colour_scheme(&self, scheme: &str) {
+        let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", feature).await;
+    }
+
+    /// Saves a picture of the whole page.
+    pub async fn save_picture(&self, file: &str) {
+        let whole = json!({ "format": "png", "captureBeyondViewport": true });
+        let picture = self.devtools("Page.captureScreenshot", whole).await;
+        let picture = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        std::fs::write(screenshots().join(file), picture).unwrap();
+    }
+
+    /// The paths that the elements matching this selector link to.
+    pub async fn links(&self, css: &str) -> Vec<String> {
+        let script = format!(
+            "return [...document.querySelectorAll({})].map((a) => a.getAttribute('href'))",
+            json!(css)
+        );
+        let found = self.run(&script).await;
+        found.as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned()).collect()
     }
 
     pub async fn goto(&self, path: &str) {
@@ -172,13 +256,17 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// Saves a screenshot and checks the page: no horizontal overflow, no serious accessibility violation.
+    /// Asserts that the page does not scroll sideways, that its links, buttons and fields are on the screen and not
+    /// covered, and that the text in its diagrams is large enough to read.
+    pub async fn assert_fits(&self, what: &str) {
+        let faults = self.run(LAYOUT).await;
+        assert_eq!(faults, json!([]), "{what}: {faults:#}");
+    }
+
+    /// Saves a screenshot and checks the page: its layout, and no serious accessibility violation.
     pub async fn check_page(&mut self, what: &str) {
         self.shots += 1;
-        let wide = self
-            .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            .await;
-        assert!(wide.as_i64().unwrap() <= 0, "{what} is too wide by {wide}");
+        self.assert_fits(what).await;
         let file = format!("{}-{:02}-{what}.png", self.name, self.shots);
         let picture = self.client.screenshot().await.unwrap();
         std::fs::write(screenshots().join(file), picture).unwrap();
@@ -188,7 +276,7 @@ impl Browser {
     }
 
     /// Asserts that axe-core finds no serious or critical violation.
-    async fn assert_accessible(&self, what: &str) {
+    pub async fn assert_accessible(&self, what: &str) {
         let axe = std::env::var("NEXO_TEST_AXE").expect("NEXO_TEST_AXE: tests/run sets it");
         let source = std::fs::read_to_string(axe).unwrap();
         self.client.execute(&source, Vec::new()).await.unwrap();

@@ -5,5 +5,6 @@
 //! installs all three. Screenshots are saved in `NEXO_TEST_SCREENSHOTS`, or beside the build.
 
 mod chromium;
+mod gallery;
 mod sign_in;
 mod tour;

@@ -107,7 +107,7 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
 
     b.goto("/dashboard/api-keys").await;
     b.check_page("keys").await;
-    b.follow("a.pill").await;
+    b.follow("a[href$='/allowlist']").await;
     b.fill("allowlist", "203.0.113.0/24").await;
     b.follow("form[action$='/allowlist'] button").await;
     b.check_page("allowlist-warning").await;
@@ -182,28 +182,34 @@ async fn referral_code(mut referrer: Visitor) -> String {
     between(&page.text, "?ref=", "\"").expect("a link").to_owned()
 }
 
-/// Decides every pending item on each operator page and checks the page before and after.
+/// Decides every pending item on each operator page and checks the page, the page that asks to confirm, and the page
+/// after it.
 async fn decide(b: &mut Browser) {
-    for (page, forms) in [
-        ("carriers", &[("[action$='/drain']", "")][..]),
-        ("deposits", &[("[action$='/credit']", "account"), ("[action$='/refuse']", "reason")]),
-        ("reviews", &[("[action$='/close']", "note")]),
+    for (page, decisions) in [
+        ("carriers", &[("/drain?", "")][..]),
+        ("deposits", &[("/credit", "account"), ("/refuse", "reason")]),
+        ("reviews", &[("/close", "note")]),
         ("reviews?all=yes", &[]),
-        ("payouts", &[("[action$='/sent']", "reference")]),
-        ("revocations", &[("", "reason")]),
+        ("payouts", &[("/sent", "reference")]),
+        ("revocations", &[("/revocations/", "reason")]),
     ] {
-        b.goto(&format!("/dashboard/operators/{page}")).await;
+        let path = format!("/dashboard/operators/{page}");
+        b.goto(&path).await;
         b.check_page(&page.replace("?all=yes", "-all")).await;
-        for (form, field) in forms {
-            let form = format!("tbody form{form}");
+        for (decision, field) in decisions {
+            let link = format!("tbody .row-actions a[href*='{decision}']");
+            // Back by the link, and once more.
+            b.follow(&link).await;
+            b.check_page(&format!("{page}-confirm")).await;
+            b.follow(".confirm a.second").await;
+            b.follow(&link).await;
             if !field.is_empty() {
-                let field = format!("{form} input[name={field}]");
-                b.write(&field, "lan@example.com").await;
+                b.fill(field, "lan@example.com").await;
             }
-            b.follow(&format!("{form} button")).await;
+            b.follow(".confirm form button").await;
             b.check_page(&format!("{page}-decided")).await;
         }
-        let left = b.client.find_all(Locator::Css("tbody form")).await.unwrap();
+        let left = b.client.find_all(Locator::Css("tbody .row-actions a")).await.unwrap();
         assert_eq!(left.is_empty(), page != "carriers", "{page}");
     }
 }
@@ -225,7 +231,9 @@ async fn oversee(screen: Screen, language: &str, name: &str) {
     decide(&mut b).await;
     b.goto("/dashboard/operators/accounts?q=lan").await;
     b.follow("tbody a").await;
-    b.fill("suspend-reason", "a card that is not theirs").await;
+    b.follow("a[href$='/suspend']").await;
+    b.check_page("suspend").await;
+    b.fill("reason", "a card that is not theirs").await;
     b.follow("form[action$='/suspend'] button").await;
     b.wait_for("a card that is not theirs").await;
     b.check_page("account-suspended").await;

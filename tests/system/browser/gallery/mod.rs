@@ -1,0 +1,202 @@
+//! Every page with the data of a month, at 1280 and at 390 px: nothing is outside the screen, covered or illegible.
+//!
+//! With `NEXO_TEST_SCREENSHOTS=FOLDER` it takes a picture of each page in both languages and both colour schemes:
+//! `NEXO_TEST_SCREENSHOTS=/tmp/pictures tests/run gallery`.
+
+mod data;
+
+use super::chromium::{Browser, Screen};
+use data::{MEMBER, NEWCOMER, OPERATOR};
+use harness::visitor::Visitor;
+use harness::{Backend, Gateway, phone};
+
+const OPEN: [(&str, &str); 2] =
+    [("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")];
+
+const PUBLIC: [(&str, &str); 8] = [
+    ("landing", "/en"),
+    ("docs-public", "/docs"),
+    ("openapi", "/docs/openapi"),
+    ("sign-in", "/auth/sign-in"),
+    ("sign-up", "/auth/sign-up"),
+    ("reset", "/auth/reset"),
+    ("new-password", "/auth/new-password?token=x"),
+    ("not-found", "/nothing"),
+];
+const OF_NEWCOMER: [(&str, &str); 6] = [
+    ("new-overview", "/dashboard"),
+    ("new-deliveries", "/dashboard/deliveries"),
+    ("new-api-keys", "/dashboard/api-keys"),
+    ("new-webhooks", "/dashboard/webhooks"),
+    ("new-wallet", "/dashboard/wallet"),
+    ("new-referrals", "/dashboard/referrals"),
+];
+const OF_MEMBER: [(&str, &str); 13] = [
+    ("overview", "/dashboard"),
+    ("deliveries", "/dashboard/deliveries"),
+    ("deliveries-none", "/dashboard/deliveries?carrier=gmobile&status=sent"),
+    ("api-keys", "/dashboard/api-keys"),
+    ("webhooks", "/dashboard/webhooks"),
+    ("wallet", "/dashboard/wallet"),
+    ("top-up", "/dashboard/wallet/top-up"),
+    ("referrals", "/dashboard/referrals"),
+    ("settings", "/dashboard/settings"),
+    ("second-factor", "/dashboard/settings/second-factor"),
+    ("access", "/dashboard/settings/access"),
+    ("limits", "/dashboard/limits"),
+    ("docs", "/dashboard/docs"),
+];
+/// Pages that a page of the member links to: a name, the page and the link on it.
+const LINKED_OF_MEMBER: [(&str, &str, &str); 12] = [
+    ("delivery", "/dashboard/deliveries?status=delivered", "tbody tr:nth-child(3) a"),
+    ("delivery-failed", "/dashboard/deliveries?status=failed", "tbody a"),
+    ("allowlist", "/dashboard/api-keys", "a[href$='/allowlist']"),
+    ("key-rotate", "/dashboard/api-keys", "a[href$='/rotate']"),
+    ("key-revoke", "/dashboard/api-keys", "a[href$='/revoke']"),
+    ("endpoint", "/dashboard/webhooks", "tbody tr:nth-child(1) th a"),
+    ("endpoint-failing", "/dashboard/webhooks", "tbody tr:nth-child(2) th a"),
+    ("attempt", "/dashboard/webhooks:1", "tbody th a"),
+    ("attempt-failed", "/dashboard/webhooks:2", "tbody th a"),
+    ("webhook-remove", "/dashboard/webhooks:1", "a[href$='/remove']"),
+    ("top-up-to-pay", "/dashboard/wallet/top-up", "tbody tr:nth-child(1) a"),
+    ("top-up-credited", "/dashboard/wallet/top-up", "tbody tr:nth-child(2) a"),
+];
+const OF_OPERATOR: [(&str, &str); 7] = [
+    ("op-accounts", "/dashboard/operators/accounts"),
+    ("op-carriers", "/dashboard/operators/carriers"),
+    ("op-deposits", "/dashboard/operators/deposits"),
+    ("op-reviews", "/dashboard/operators/reviews"),
+    ("op-reviews-all", "/dashboard/operators/reviews?all=yes"),
+    ("op-payouts", "/dashboard/operators/payouts"),
+    ("op-revocations", "/dashboard/operators/revocations"),
+];
+const LINKED_OF_OPERATOR: [(&str, &str, &str); 9] = [
+    ("op-account", "/dashboard/operators/accounts?q=lan.nguyen", "tbody a"),
+    ("op-account-suspended", "/dashboard/operators/accounts?q=spam", "tbody a"),
+    ("op-drain", "/dashboard/operators/carriers", "a[href*='/drain?']"),
+    ("op-approve", "/dashboard/operators/deposits", "a[href$='/approve']"),
+    ("op-refuse", "/dashboard/operators/deposits", "a[href$='/refuse']"),
+    ("op-payment", "/dashboard/operators/deposits", "a[href$='/credit']"),
+    ("op-close", "/dashboard/operators/reviews", "a[href$='/close']"),
+    ("op-sent", "/dashboard/operators/payouts", "a[href$='/sent']"),
+    ("op-revoke", "/dashboard/operators/revocations", "a[href*='/revocations/']"),
+];
+
+type Pages = Vec<(String, String)>;
+
+fn named(pages: &[(&str, &str)]) -> Pages {
+    pages.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect()
+}
+
+/// Adds the pages behind the links. `PAGE:n` is the page behind the n-th link of a table on `PAGE`.
+async fn with_linked(b: &Browser, mut pages: Pages, linked: &[(&str, &str, &str)]) -> Pages {
+    for (name, page, link) in linked {
+        let (page, row) = page.split_once(':').unwrap_or((page, ""));
+        b.goto(page).await;
+        if !row.is_empty() {
+            let rows = b.links(&format!("tbody tr:nth-child({row}) th a")).await;
+            b.goto(&rows[0]).await;
+        }
+        let found = b.links(link).await;
+        let path = found.first().unwrap_or_else(|| panic!("no {link} on {page}"));
+        pages.push(((*name).to_owned(), path.clone()));
+    }
+    pages
+}
+
+/// Looks at each page in the language and the colour schemes.
+async fn look(b: &Browser, width: u32, pages: &Pages, language: &str, schemes: &[&str]) {
+    let takes_pictures = std::env::var_os("NEXO_TEST_SCREENSHOTS").is_some();
+    for (name, path) in pages {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = if path == "/en" { &format!("/{language}") } else { path };
+        b.goto(&format!("{path}?{query}&lang={language}")).await;
+        for scheme in schemes {
+            b.set_colour_scheme(scheme).await;
+            let what = format!("{name}-{width}-{language}-{scheme}");
+            if takes_pictures {
+                b.save_picture(&format!("{what}.png")).await;
+            }
+            b.assert_fits(&what).await;
+            b.assert_accessible(&what).await;
+        }
+    }
+}
+
+async fn gallery(width: u32) {
+    let gateway =
+        Gateway::start(Backend::Sqlite, &[&OPEN[..], &harness::waiting::BANK[..]].concat());
+    let scene = data::fill(&gateway).await;
+    let b = Browser::open(&gateway.url, Screen::Wide, "en", "gallery").await;
+    b.set_width(width).await;
+    let views: &[(&str, &[&str])] = match std::env::var_os("NEXO_TEST_SCREENSHOTS") {
+        Some(_) => &[("en", &["light", "dark"]), ("vi", &["light", "dark"])],
+        None => &[("en", &["light"]), ("vi", &["dark"])],
+    };
+    for (language, schemes) in views {
+        look(&b, width, &named(&PUBLIC), language, schemes).await;
+    }
+    b.sign_in(NEWCOMER).await;
+    for (language, schemes) in views {
+        look(&b, width, &named(&OF_NEWCOMER), language, schemes).await;
+    }
+    b.client.delete_all_cookies().await.unwrap();
+    b.sign_in(MEMBER).await;
+    let pages = with_linked(&b, named(&OF_MEMBER), &LINKED_OF_MEMBER).await;
+    for (language, schemes) in views {
+        look(&b, width, &pages, language, schemes).await;
+    }
+    live(&b, width, &scene).await;
+    b.client.delete_all_cookies().await.unwrap();
+    b.sign_in(OPERATOR).await;
+    let pages = with_linked(&b, named(&OF_OPERATOR), &LINKED_OF_OPERATOR).await;
+    for (language, schemes) in views {
+        look(&b, width, &pages, language, schemes).await;
+    }
+    b.client.clone().close().await.unwrap();
+    gateway.audit();
+}
+
+/// A call in progress: the page promises its webhooks, which are sent later.
+async fn live(b: &Browser, width: u32, scene: &data::Scene) {
+    let sent = scene.customer.send(&phone(21), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    let path = format!("/dashboard/deliveries/{}", sent.json["id"].as_str().unwrap());
+    b.goto(&format!("{path}?lang=en")).await;
+    b.wait_for("Call in progress").await;
+    let text = b.text().await;
+    assert!(!text.contains("No webhook was sent"), "{text}");
+    b.wait_for("answered").await;
+    let pages = vec![("delivery-live".to_owned(), path)];
+    look(b, width, &pages, "en", &["light"]).await;
+    let hook = scene.receiver.next();
+    assert!(!hook.body.is_empty());
+}
+
+#[actix_web::test]
+async fn every_page_fits_a_wide_screen() {
+    gallery(1280).await;
+}
+
+#[actix_web::test]
+async fn every_page_fits_a_phone() {
+    gallery(390).await;
+}
+
+/// Carriers and banks, without a browser.
+#[actix_web::test]
+async fn names_are_written_as_people_know_them() {
+    let gateway =
+        Gateway::start(Backend::Sqlite, &[&OPEN[..], &harness::waiting::BANK[..]].concat());
+    let _scene = data::fill(&gateway).await;
+    let mut lan = Visitor::of(&gateway);
+    lan.sign_in(MEMBER, harness::visitor::PASSWORD).await;
+    let list = lan.get("/dashboard/deliveries").await;
+    for name in ["Viettel", "VinaPhone", "MobiFone", "Vietnamobile", "Gmobile", "Itelecom"] {
+        list.must_contain(&format!(">{name}<"));
+    }
+    list.must_contain("value=\"vinaphone\"");
+    let page = lan.get("/dashboard/wallet/top-up").await;
+    let path = harness::visitor::between(&page.text, "<th scope=\"row\"><a href=\"", "\"").unwrap();
+    lan.get(path).await.must_contain("Vietcombank (970436)").must_contain("data-copy=\"887500\"");
+}
