@@ -1,7 +1,7 @@
 //! Every page with the data of a month, at 1280 and at 390 px: nothing is outside the screen, covered or illegible.
 //!
-//! With `NEXO_TEST_SCREENSHOTS=FOLDER` it takes a picture of each page in both languages and both colour schemes:
-//! `NEXO_TEST_SCREENSHOTS=/tmp/pictures tests/run gallery`.
+//! It takes a picture of each page, in English with light colours and in Vietnamese with dark ones. To look at every
+//! page in both languages and both colour schemes: `NEXO_TEST_VIEWS=all NEXO_TEST_SCREENSHOTS=FOLDER tests/run gallery`.
 
 mod data;
 
@@ -106,7 +106,6 @@ async fn with_linked(b: &Browser, mut pages: Pages, linked: &[(&str, &str, &str)
 
 /// Looks at each page in the language and the colour schemes.
 async fn look(b: &Browser, width: u32, pages: &Pages, language: &str, schemes: &[&str]) {
-    let takes_pictures = std::env::var_os("NEXO_TEST_SCREENSHOTS").is_some();
     for (name, path) in pages {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = if path == "/en" { &format!("/{language}") } else { path };
@@ -114,9 +113,7 @@ async fn look(b: &Browser, width: u32, pages: &Pages, language: &str, schemes: &
         for scheme in schemes {
             b.set_colour_scheme(scheme).await;
             let what = format!("{name}-{width}-{language}-{scheme}");
-            if takes_pictures {
-                b.save_picture(&format!("{what}.png")).await;
-            }
+            b.save_picture(&format!("{what}.png")).await;
             b.assert_fits(&what).await;
             b.assert_accessible(&what).await;
         }
@@ -129,7 +126,7 @@ async fn gallery(width: u32) {
     let scene = data::fill(&gateway).await;
     let b = Browser::open(&gateway.url, Screen::Wide, "en", "gallery").await;
     b.set_width(width).await;
-    let views: &[(&str, &[&str])] = match std::env::var_os("NEXO_TEST_SCREENSHOTS") {
+    let views: &[(&str, &[&str])] = match std::env::var_os("NEXO_TEST_VIEWS") {
         Some(_) => &[("en", &["light", "dark"]), ("vi", &["light", "dark"])],
         None => &[("en", &["light"]), ("vi", &["dark"])],
     };
