@@ -11,6 +11,7 @@ pub mod money;
 pub mod otp;
 pub mod phone;
 pub mod schema;
+pub mod time_zone;
 pub mod timestamp;
 pub mod trace_parent;
 pub mod webhook;

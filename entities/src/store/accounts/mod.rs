@@ -4,6 +4,7 @@ use nexo_domain::billing::referral::{ReferralCode, person};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 use nexo_domain::otp::Language;
+use nexo_domain::time_zone::Zone;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -61,6 +62,8 @@ pub struct Account {
     pub language: Option<Language>,
     /// The language of its pages and e-mails.
     pub page_language: Option<Language>,
+    /// The time zone of its pages, if it chose one.
+    pub time_zone: Option<Zone>,
     pub created_at_ms: i64,
     pub closed_at_ms: Option<i64>,
     /// When an operator suspended it; its keys do not work since.
@@ -84,6 +87,8 @@ impl Account {
             operator: row.operator,
             language: record::language(row.language.as_deref())?,
             page_language: record::language(row.page_language.as_deref())?,
+            // A name that this version's database of time zones lacks counts as no choice.
+            time_zone: row.time_zone.as_deref().and_then(Zone::named),
             created_at_ms: row.created_at_ms,
             closed_at_ms: row.closed_at_ms,
             suspended_at_ms: row.suspended_at_ms,
@@ -199,6 +204,7 @@ pub(crate) async fn open_account(
         operator: Set(new.operator),
         language: Set(new.language.map(|language| language.code().to_owned())),
         page_language: Set(new.page_language.map(|language| language.code().to_owned())),
+        time_zone: Set(None),
         created_at_ms: Set(new.created_at_ms),
         closed_at_ms: Set(None),
         totp_sealed: Set(None),

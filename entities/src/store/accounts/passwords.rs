@@ -2,6 +2,7 @@
 
 use nexo_domain::ids::{AccountId, SessionId};
 use nexo_domain::otp::Language;
+use nexo_domain::time_zone::Zone;
 use sea_orm::sea_query::{Expr, ExprTrait, Value};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
@@ -225,6 +226,22 @@ impl Accounts<'_> {
     ) -> Result<(), StoreError> {
         let written = Entity::update_many()
             .col_expr(Column::PageLanguage, Expr::value(language.code()))
+            .filter(Column::Id.eq(account.0))
+            .exec(self.store.write_connection()?)
+            .await;
+        self.store.check_write(written)?;
+        Ok(())
+    }
+
+    /// Sets the time zone of the account's pages; `None` selects that of its language or browser.
+    pub async fn set_time_zone(
+        self,
+        account: AccountId,
+        zone: Option<Zone>,
+    ) -> Result<(), StoreError> {
+        let name = zone.map(|zone| zone.name().to_owned());
+        let written = Entity::update_many()
+            .col_expr(Column::TimeZone, Expr::value(Value::String(name)))
             .filter(Column::Id.eq(account.0))
             .exec(self.store.write_connection()?)
             .await;

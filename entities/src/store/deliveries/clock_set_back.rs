@@ -5,7 +5,7 @@
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::daily_stats::{DAY_MS, MIN_AGE_MS};
+use super::daily_stats::{DAY_MS, MIN_AGE_MS, QUARTER_MS};
 use crate::store::StoreError;
 use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, MAX_WRITE_DELAY_MS, id_time_ms, min_id_at};
 use crate::store::views::Deliveries;
@@ -37,10 +37,11 @@ impl Deliveries<'_> {
             transaction.rollback().await?;
             return Ok(true);
         }
-        for sql in
-            ["DELETE FROM daily_figures WHERE day >= ?", "DELETE FROM answer_times WHERE day >= ?"]
-        {
-            let statement = self.store.sql(sql, [Value::from(day)]);
+        for (sql, first) in [
+            ("DELETE FROM quarter_figures WHERE quarter >= ?", day * DAY_MS / QUARTER_MS),
+            ("DELETE FROM answer_times WHERE day >= ?", day),
+        ] {
+            let statement = self.store.sql(sql, [Value::from(first)]);
             transaction.execute_raw(statement).await?;
         }
         self.store.commit(transaction).await?;

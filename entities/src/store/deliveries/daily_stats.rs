@@ -1,11 +1,12 @@
 //! Daily statistics of accounts.
 //!
-//! Ended deliveries are summed outside the hot path, by their ids, which start with their time. A
-//! delivery that has not ended delays the summing of later ones. For the last minutes, which are
-//! not summed yet, a reader counts the deliveries themselves.
+//! Ended deliveries are summed by quarters of an hour, so that a reader can add up the days of its time zone. This
+//! happens outside the hot path, by their ids, which start with their time. A delivery that has not ended delays the
+//! summing of later ones. For the last minutes, which are not summed yet, a reader counts the deliveries themselves.
 
 use nexo_domain::ids::AccountId;
 use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_domain::time_zone::Zone;
 use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
@@ -18,6 +19,12 @@ use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Deliveries;
 
 pub const DAY_MS: i64 = 86_400_000;
+/// The time of which deliveries are summed together.
+pub(super) const QUARTER_MS: i64 = 900_000;
+/// The number of quarters of a day.
+const QUARTERS_A_DAY: i64 = DAY_MS / QUARTER_MS;
+/// The number of past days whose figures are kept.
+const KEPT_DAYS: i64 = 40;
 /// A younger delivery may not be written yet.
 pub(super) const MIN_AGE_MS: i64 = 90_000;
 /// The time span summed at once.
@@ -27,13 +34,13 @@ const MAX_LAG_MS: i64 = 15 * 60_000;
 /// Maximum number of recent calls whose answer times are read.
 const MAX_ANSWERS: i64 = 500;
 
-static ADD_DAYS: Bulk = Bulk::new(
-    "INSERT INTO daily_figures (account_id, day, carrier, delivered, failed) \
+static ADD_QUARTERS: Bulk = Bulk::new(
+    "INSERT INTO quarter_figures (account_id, quarter, carrier, delivered, failed) \
      SELECT v.column1, v.column2, v.column3, v.column4, v.column5",
     &[Id, Int, Text, Int, Int],
-    "WHERE v.column1 IS NOT NULL ON CONFLICT (account_id, day, carrier) DO UPDATE SET \
-     delivered = daily_figures.delivered + excluded.delivered, \
-     failed = daily_figures.failed + excluded.failed",
+    "WHERE v.column1 IS NOT NULL ON CONFLICT (account_id, quarter, carrier) DO UPDATE SET \
+     delivered = quarter_figures.delivered + excluded.delivered, \
+     failed = quarter_figures.failed + excluded.failed",
 );
 
 static ADD_ANSWERS: Bulk = Bulk::new(
@@ -47,7 +54,7 @@ static ADD_ANSWERS: Bulk = Bulk::new(
 /// The statistics of one carrier on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DailyStats {
-    /// Days since 1970-01-01, UTC.
+    /// The day in the reader's time zone: days since 1970-01-01.
     pub day: i64,
     pub carrier: Carrier,
     pub delivered: u64,
@@ -78,12 +85,12 @@ impl AccountStats {
 }
 
 const COUNT: &str = "\
-    SELECT account_id, created_at_ms / 86400000 AS day, carrier, \
+    SELECT account_id, created_at_ms / 900000 AS quarter, carrier, \
     SUM(CASE WHEN status = 'delivered' THEN 1 ELSE 0 END) AS delivered, \
     SUM(CASE WHEN status = 'failed' THEN 1 ELSE 0 END) AS failed \
     FROM deliveries WHERE id >= ? AND id < ? AND NOT test AND status <> 'sent' \
-    GROUP BY account_id, created_at_ms / 86400000, carrier \
-    ORDER BY account_id, day, carrier";
+    GROUP BY account_id, created_at_ms / 900000, carrier \
+    ORDER BY account_id, quarter, carrier";
 
 const COUNT_ANSWERS: &str = "\
     SELECT d.account_id, d.created_at_ms / 86400000 AS day, \
@@ -111,14 +118,14 @@ impl Deliveries<'_> {
             return Ok(false);
         }
         let range = [Value::from(min_id_at(from)), Value::from(min_id_at(until))];
-        let days =
+        let quarters =
             self.store.job_reader.query_all_raw(self.store.sql(COUNT, range.clone())).await?;
         let answers =
             self.store.job_reader.query_all_raw(self.store.sql(COUNT_ANSWERS, range)).await?;
-        let mut day_rows = ADD_DAYS.rows(days.len());
-        for row in &days {
+        let mut quarter_rows = ADD_QUARTERS.rows(quarters.len());
+        for row in &quarters {
             let mut row = Columns::of(row);
-            day_rows.push([
+            quarter_rows.push([
                 row.get::<Uuid>()?.into(),
                 row.get::<i64>()?.into(),
                 row.get::<String>()?.into(),
@@ -146,43 +153,38 @@ impl Deliveries<'_> {
             transaction.rollback().await?;
             return Ok(true);
         }
-        if !day_rows.is_empty() {
-            ADD_DAYS.execute(&transaction, &[], day_rows).await?;
+        if !quarter_rows.is_empty() {
+            ADD_QUARTERS.execute(&transaction, &[], quarter_rows).await?;
         }
         if !answer_rows.is_empty() {
             ADD_ANSWERS.execute(&transaction, &[], answer_rows).await?;
         }
+        let old = self.store.sql(
+            "DELETE FROM quarter_figures WHERE quarter < ?",
+            [(until / QUARTER_MS - KEPT_DAYS * QUARTERS_A_DAY).into()],
+        );
+        transaction.execute_raw(old).await?;
         self.store.commit(transaction).await?;
         Ok(until < settled)
     }
 
-    /// Returns the account's statistics from `first_day` up to now.
+    /// Returns the account's statistics from `first_day` up to now, by the days of a time zone. At most the last
+    /// 30 days are complete. The answer times are those since the UTC day in which `first_day` begins.
     pub async fn account_stats(
         self,
         account: AccountId,
+        zone: Zone,
         first_day: i64,
         now_ms: i64,
     ) -> Result<AccountStats, StoreError> {
-        let of_account = [Value::from(account.0), Value::from(first_day)];
-        let statement = self.store.sql(
-            "SELECT day, carrier, delivered, failed FROM daily_figures \
-             WHERE account_id = ? AND day >= ? ORDER BY day, carrier",
-            of_account.clone(),
-        );
         let mut stats = AccountStats::default();
-        for row in self.store.reader.query_all_raw(statement).await? {
-            let (day, carrier, delivered, failed): (i64, String, i64, i64) =
-                row.try_get_many_by_index()?;
-            add_day(
-                &mut stats.days,
-                DailyStats {
-                    day,
-                    carrier: record::carrier("daily_figures", &carrier)?,
-                    delivered: delivered.unsigned_abs(),
-                    failed: failed.unsigned_abs(),
-                },
-            );
+        let since_ms = zone.day_start_ms(first_day);
+        let periods = zone.offsets(since_ms, now_ms);
+        let ends = periods.iter().skip(1).map(|(start_ms, _)| *start_ms).chain([i64::MAX]);
+        for ((start_ms, offset_seconds), end_ms) in periods.iter().zip(ends) {
+            self.add_summed(account, (*start_ms, end_ms), *offset_seconds, &mut stats).await?;
         }
+        let of_account = [Value::from(account.0), Value::from(since_ms.div_euclid(DAY_MS))];
         let statement = self.store.sql(
             "SELECT seconds, CAST(SUM(calls) AS bigint) FROM answer_times \
              WHERE account_id = ? AND day >= ? GROUP BY seconds ORDER BY seconds",
@@ -195,9 +197,47 @@ impl Deliveries<'_> {
         let until = self.summed_until().await?;
         let rest = self.first_delivery_since(until).await?;
         if rest.is_some_and(|first| now_ms - first <= MAX_LAG_MS) {
-            self.count_rest(account, until, first_day, &mut stats).await?;
+            self.count_rest(account, until, (zone, first_day), &mut stats).await?;
         }
         Ok(stats)
+    }
+
+    /// Adds what is summed of the times in which a zone has one offset.
+    async fn add_summed(
+        self,
+        account: AccountId,
+        (start_ms, end_ms): (i64, i64),
+        offset_seconds: i32,
+        stats: &mut AccountStats,
+    ) -> Result<(), StoreError> {
+        let offset = i64::from(offset_seconds) * 1_000 / QUARTER_MS;
+        let statement = self.store.sql(
+            "SELECT (quarter + ?) / ? AS day, carrier, CAST(SUM(delivered) AS bigint), \
+             CAST(SUM(failed) AS bigint) FROM quarter_figures \
+             WHERE account_id = ? AND quarter >= ? AND quarter < ? \
+             GROUP BY 1, 2 ORDER BY 1, 2",
+            [
+                offset.into(),
+                QUARTERS_A_DAY.into(),
+                account.0.into(),
+                start_ms.div_euclid(QUARTER_MS).into(),
+                end_ms.div_euclid(QUARTER_MS).into(),
+            ],
+        );
+        for row in self.store.reader.query_all_raw(statement).await? {
+            let (day, carrier, delivered, failed): (i64, String, i64, i64) =
+                row.try_get_many_by_index()?;
+            add_day(
+                &mut stats.days,
+                DailyStats {
+                    day,
+                    carrier: record::carrier("quarter_figures", &carrier)?,
+                    delivered: delivered.unsigned_abs(),
+                    failed: failed.unsigned_abs(),
+                },
+            );
+        }
+        Ok(())
     }
 
     /// Counts the account's deliveries that are not summed yet.
@@ -205,7 +245,7 @@ impl Deliveries<'_> {
         self,
         account: AccountId,
         until: i64,
-        first_day: i64,
+        (zone, first_day): (Zone, i64),
         stats: &mut AccountStats,
     ) -> Result<(), StoreError> {
         let since = [Value::from(account.0), Value::from(until), Value::from(min_id_at(until))];
@@ -213,15 +253,16 @@ impl Deliveries<'_> {
         for status in ["delivered", "failed"] {
             let statement = self.store.sql(
                 &format!(
-                    "SELECT created_at_ms / 86400000 AS day, carrier, COUNT(*) FROM deliveries \
+                    "SELECT created_at_ms / 900000 AS quarter, carrier, COUNT(*) FROM deliveries \
                      WHERE account_id = ? AND status = '{status}' AND status <> 'sent' \
                      AND created_at_ms >= ? AND id >= ? AND NOT test \
-                     GROUP BY created_at_ms / 86400000, carrier"
+                     GROUP BY created_at_ms / 900000, carrier"
                 ),
                 since.clone(),
             );
             for row in self.store.reader.query_all_raw(statement).await? {
-                let (day, carrier, count): (i64, String, i64) = row.try_get_many_by_index()?;
+                let (quarter, carrier, count): (i64, String, i64) = row.try_get_many_by_index()?;
+                let day = zone.day_of(quarter * QUARTER_MS);
                 let count = count.unsigned_abs();
                 let is_delivered = status == "delivered";
                 let day_stats = DailyStats {

@@ -29,6 +29,8 @@ pub struct Model {
     pub referred_by_code: Option<String>,
     /// Language of its pages and e-mails (ISO 639-1); null selects the browser's.
     pub page_language: Option<String>,
+    /// IANA name of the time zone of its pages; null selects that of its language or browser.
+    pub time_zone: Option<String>,
     /// The TOTP secret, sealed under a key derived from the password.
     pub totp_sealed: Option<Vec<u8>>,
     /// The last time step whose code was used; no code is accepted twice.

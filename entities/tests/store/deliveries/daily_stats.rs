@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nexo_domain::time_zone::Zone;
 use nexo_entities::store::deliveries::daily_stats::DAY_MS;
 
 use nexo_entities::store::deliveries::pages::DeliveryFilter;
@@ -12,6 +13,7 @@ use crate::world::{NOW, World, account, delivered, otp_at, paid, phone, refunded
 on_both!(
     days_are_summed_once_and_only_up_to_a_call_in_progress,
     the_last_minutes_are_counted_before_they_are_summed,
+    a_day_is_that_of_the_readers_time_zone,
     deliveries_that_repeat_a_time_are_counted_and_found,
 );
 
@@ -31,7 +33,12 @@ async fn sum_up(world: &World, now_ms: i64) {
 
 /// The number of delivered and of failed OTPs of a day.
 async fn day(world: &World, day: i64, now_ms: i64) -> (u64, u64) {
-    let figures = world.store.deliveries().account_stats(world.account, day, now_ms).await.unwrap();
+    let figures = world
+        .store
+        .deliveries()
+        .account_stats(world.account, Zone::utc(), day, now_ms)
+        .await
+        .unwrap();
     let of_day = figures.days.iter().filter(|figure| figure.day == day);
     of_day.fold((0, 0), |(delivered, failed), figure| {
         (delivered + figure.delivered, failed + figure.failed)
@@ -67,10 +74,16 @@ async fn days_are_summed_once_and_only_up_to_a_call_in_progress(database: Arc<Da
     }
     assert_eq!(day(&world, first, now).await, (8, 4));
     assert_eq!(day(&world, first + 1, now).await, (6, 2));
-    let figures = world.store.deliveries().account_stats(world.account, first, now).await.unwrap();
+    let figures = world
+        .store
+        .deliveries()
+        .account_stats(world.account, Zone::utc(), first, now)
+        .await
+        .unwrap();
     assert_eq!(figures.median_answer_seconds(), Some(4));
     let other = account(&world.store, "eve@example.com").await;
-    let figures = world.store.deliveries().account_stats(other, first, now).await.unwrap();
+    let figures =
+        world.store.deliveries().account_stats(other, Zone::utc(), first, now).await.unwrap();
     assert_eq!(figures.days, []);
 }
 
@@ -90,6 +103,39 @@ async fn the_last_minutes_are_counted_before_they_are_summed(database: Arc<Datab
     // Once they are summed, the counts stay the same.
     sum_up(&world, now + 120_000).await;
     assert_eq!(day(&world, today, now + 120_000).await, (6, 3));
+}
+
+/// One OTP in each hour of two UTC days, some of them not summed yet.
+async fn a_day_is_that_of_the_readers_time_zone(database: Arc<Database>) {
+    let mut world = World::with_balance(&database, 10_000_000).await;
+    let first = NOW / DAY_MS;
+    let hour_ms = 3_600_000;
+    for hour in 0..48 {
+        // Before and after the quarter past the hour.
+        for (index, minute) in [14, 16].into_iter().enumerate() {
+            let at_ms = first * DAY_MS + i64::from(hour) * hour_ms + minute * 60_000;
+            ended(&mut world, 3 * (2 * hour + index as u32) + 1, at_ms).await;
+        }
+    }
+    sum_up(&world, first * DAY_MS + 47 * hour_ms + 45 * 60_000).await;
+    let now = (first + 2) * DAY_MS;
+    for (zone, counts) in [
+        ("UTC", [48, 48, 0]),
+        ("Asia/Ho_Chi_Minh", [34, 48, 14]),
+        // 5:45 hours ahead of UTC.
+        ("Asia/Kathmandu", [37, 48, 11]),
+        ("America/Los_Angeles", [14, 48, 34]),
+    ] {
+        let zone = Zone::named(zone).unwrap();
+        let since = zone.day_of(first * DAY_MS);
+        let deliveries = world.store.deliveries();
+        let stats = deliveries.account_stats(world.account, zone, since, now).await.unwrap();
+        let count = |day| {
+            let of_day = stats.days.iter().filter(|stats| stats.day == day);
+            of_day.map(|stats| stats.delivered + stats.failed).sum::<u64>()
+        };
+        assert_eq!([0, 1, 2].map(|day| count(since + day)), counts, "{zone:?}");
+    }
 }
 
 /// The clock is set back by an hour after the statistics and the filters have passed that hour.
