@@ -9,7 +9,7 @@ use crate::dashboard::web::*;
 
 /// Shows the page. `/` redirects to the visitor's language and keeps the query.
 pub async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     if request.path() == "/" {
         return match request.query_string() {
             "" => redirect(&visitor, &format!("/{}", l.code())),

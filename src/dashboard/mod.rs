@@ -2,7 +2,7 @@
 //!
 //! A page's file has its handlers and what they render. `web` has the viewer, forms, errors and the frame
 //! around a page; `components` has pieces that several pages render; `texts` has every string in both
-//! languages. A page uses these and never another page.
+//! languages, `locale` how a viewer reads times and numbers. A page uses these and never another page.
 //!
 //! | to add | do |
 //! |---|---|
@@ -17,6 +17,7 @@ mod auth;
 mod components;
 mod developer;
 mod landing;
+mod locale;
 mod mail;
 mod operators;
 mod texts;

@@ -4,12 +4,12 @@
 use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::api_keys::Key;
 use nexo_entities::store::webhooks::endpoints::{Endpoint, EndpointChange};
 
 use crate::dashboard::auth::session::ACCESS_REVIEW_PATH;
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Translate, account::access_review as texts};
 use crate::dashboard::web::*;
 
@@ -24,7 +24,7 @@ async fn active_keys(site: &SiteState, member: &Member) -> Result<Vec<Key>, Page
 }
 
 async fn show(member: Member, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let keys = active_keys(&site, &member).await?;
     let endpoints = site.store.webhooks().endpoints(Some(member.id())).await?;
     let wallet = site.store.billing().payout_wallet(member.id()).await?;
@@ -51,7 +51,7 @@ async fn show(member: Member, site: Site) -> PageResult {
     Ok(Page::new(NavItem::Settings, l.t(texts::TITLE), body).respond(&member))
 }
 
-fn key_card(l: Language, keys: &[Key]) -> Markup {
+fn key_card(l: Locale, keys: &[Key]) -> Markup {
     html! {
         section.card {
             h2 { (l.t(texts::KEYS)) }
@@ -62,7 +62,7 @@ fn key_card(l: Language, keys: &[Key]) -> Markup {
                     span {
                         (key.name) " " code { "…" (key.hint) } br;
                         span.small.faint {
-                            (l.t(texts::CREATED)) " " (time(key.created_at_ms)) " · "
+                            (l.t(texts::CREATED)) " " (time(l, key.created_at_ms)) " · "
                             (l.t(texts::LAST_USED)) " " (time_or_never(l, key.last_used_at_ms))
                         }
                     }
@@ -72,7 +72,7 @@ fn key_card(l: Language, keys: &[Key]) -> Markup {
     }
 }
 
-fn endpoint_card(l: Language, endpoints: &[Endpoint]) -> Markup {
+fn endpoint_card(l: Locale, endpoints: &[Endpoint]) -> Markup {
     html! {
         section.card {
             h2 { (l.t(texts::ENDPOINTS)) }
@@ -82,7 +82,7 @@ fn endpoint_card(l: Language, endpoints: &[Endpoint]) -> Markup {
                     input type="checkbox" name=(endpoint_field(endpoint)) value="yes";
                     span {
                         code { (endpoint.url) } br;
-                        span.small.faint { (l.t(texts::CREATED)) " " (time(endpoint.created_at_ms)) }
+                        span.small.faint { (l.t(texts::CREATED)) " " (time(l, endpoint.created_at_ms)) }
                     }
                 }
             }

@@ -6,18 +6,19 @@ use maud::{Markup, html};
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::call::outcome::Status;
 use nexo_domain::ids::DeliveryId;
-use nexo_domain::otp::Language;
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
-use nexo_domain::timestamp;
 use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPage};
 use nexo_entities::store::ledger::entries::DeliveryEntry;
 use nexo_entities::store::ledger::posting::CallAttempt;
 
+use super::date_range::{end_ms, preset_links, start_ms};
 use crate::api;
 use crate::dashboard::components::*;
-use crate::dashboard::texts::{Text, Translate, deliveries as texts, frame};
+use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::figures::{Decimal, Percent};
+use crate::dashboard::texts::{Text, Translate, deliveries as texts};
 use crate::dashboard::web::*;
 
 const PAGE_SIZE: u32 = 30;
@@ -31,7 +32,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// The fields of the search form, as typed.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct SearchForm {
     search: String,
     status: String,
@@ -67,12 +68,17 @@ impl SearchForm {
         cursor_link(path, self.pairs().into_iter().chain([("after", after)]))
     }
 
+    /// The same search with other dates.
+    fn with_dates(&self, from: &str, to: &str) -> SearchForm {
+        SearchForm { from: from.to_owned(), to: to.to_owned(), ..self.clone() }
+    }
+
     fn is_empty(&self) -> bool {
         self.pairs().iter().all(|(_, value)| value.is_empty())
     }
 
     /// The filter; `Err` if the search text is not a phone number. Ids are handled before.
-    fn filter(&self, site: &SiteState) -> Result<DeliveryFilter, ()> {
+    fn filter(&self, l: Locale, site: &SiteState) -> Result<DeliveryFilter, ()> {
         let phone = match self.search.as_str() {
             "" => None,
             typed => Some(parse_phone(typed, site).ok_or(())?),
@@ -81,8 +87,8 @@ impl SearchForm {
             status: Status::named(&self.status),
             carrier: Carrier::named(&self.carrier),
             phone,
-            from_ms: timestamp::parse(&self.from),
-            to_ms: timestamp::parse(&self.to),
+            from_ms: start_ms(l, &self.from),
+            to_ms: end_ms(l, &self.to),
         })
     }
 }
@@ -99,7 +105,7 @@ fn parse_phone(typed: &str, site: &SiteState) -> Option<Phone> {
 }
 
 async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let form = SearchForm::of(&request);
     if let Ok(id) = form.search.parse::<DeliveryId>()
         && site.store.deliveries().get(member.id(), id).await?.is_some()
@@ -108,7 +114,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     }
     let after =
         query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
-    let filter = form.filter(&site);
+    let filter = form.filter(l, &site);
     let page = match &filter {
         Ok(filter) => site.store.deliveries().page(member.id(), filter, after, PAGE_SIZE).await?,
         Err(()) => DeliveryPage { deliveries: Vec::new(), next: None },
@@ -121,6 +127,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
             a.button.second href=(form.link("/dashboard/deliveries.csv", "")) { (l.t(texts::CSV)) }
         }))
         (search_form(l, &form))
+        (preset_links(l, (&form.from, &form.to), |from, to| form.with_dates(from, to).link(PATH, "")))
         @if filter.is_err() {
             (error_notice(&l.t_with(texts::SEARCH_WRONG, &[("text", &form.search)])))
         }
@@ -130,7 +137,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
             (delivery_table(l, &page.deliveries))
         }
         (pager(l, newest.as_deref(), next.as_deref()))
-        p.faint.small { (l.t(frame::UTC_NOTE)) }
+        p.faint.small { (l.zone_note()) }
     };
     let status = match filter {
         Ok(_) => StatusCode::OK,
@@ -140,7 +147,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     Ok(page.respond(&member))
 }
 
-fn search_form(l: Language, form: &SearchForm) -> Markup {
+fn search_form(l: Locale, form: &SearchForm) -> Markup {
     let input = |name: &'static str, label: Text, kind: &'static str, value: &str| {
         let field = Field::new(name, l.t(label)).kind(kind).value(value);
         html! { (field.optional()) }
@@ -171,15 +178,15 @@ async fn csv(
     site: Site,
     edge: web::Data<api::ApiState>,
 ) -> PageResult {
-    let Ok(filter) = SearchForm::of(&request).filter(&site) else {
-        return Err(PageError::not_found(member.language()));
+    let Ok(filter) = SearchForm::of(&request).filter(member.locale(), &site) else {
+        return Err(PageError::not_found(member.locale()));
     };
     let response = api::resources::deliveries::whole_csv(&request, edge, member.id(), filter).await;
-    response.map_err(|error| PageError::of_list(error, member.language()))
+    response.map_err(|error| PageError::of_list(error, member.locale()))
 }
 
 async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let not_found = || PageError::not_found(l);
     let id: DeliveryId = id.parse().map_err(|_| not_found())?;
     let delivery = site.store.deliveries().get(member.id(), id).await?;
@@ -214,16 +221,16 @@ async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
     Ok(Page::new(NavItem::Deliveries, l.t(texts::ONE_TITLE), body).respond(&member))
 }
 
-fn facts(l: Language, delivery: &Delivery) -> Markup {
+fn facts(l: Locale, delivery: &Delivery) -> Markup {
     html! {
         section.card {
             dl.facts {
                 dt { (l.t(texts::ID)) } dd { code { (delivery.id) } }
                 dt { (l.t(texts::CARRIER)) }
                 dd { (delivery.carrier.brand()) }
-                dt { (l.t(texts::ACCEPTED)) } dd { (time(delivery.created_at_ms)) }
+                dt { (l.t(texts::ACCEPTED)) } dd { (exact_time(l, delivery.created_at_ms)) }
                 @if let Some(at_ms) = delivery.completed_at_ms {
-                    dt { (l.t(texts::ENDED)) } dd { (time(at_ms)) }
+                    dt { (l.t(texts::ENDED)) } dd { (exact_time(l, at_ms)) }
                 }
                 @if let Some(status) = &delivery.carrier_status {
                     dt { (l.t(texts::CARRIER_STATUS)) } dd { code { (status) } }
@@ -233,9 +240,9 @@ fn facts(l: Language, delivery: &Delivery) -> Markup {
                 }
                 dt { (l.t(texts::COST)) }
                 dd {
-                    (usd(net_cost(delivery)))
+                    (usd(l, net_cost(delivery)))
                     @if delivery.refunded {
-                        " " span.faint { (l.t_with(texts::COST_REFUNDED, &[("cost", &delivery.cost.to_string())])) }
+                        " " span.faint { (l.t_with(texts::COST_REFUNDED, &[("cost", &delivery.cost)])) }
                     }
                 }
             }
@@ -243,7 +250,7 @@ fn facts(l: Language, delivery: &Delivery) -> Markup {
     }
 }
 
-fn ledger_entries(l: Language, entries: &[DeliveryEntry]) -> Markup {
+fn ledger_entries(l: Locale, entries: &[DeliveryEntry]) -> Markup {
     html! {
         section.card {
             h2 { (l.t(texts::ENTRIES)) }
@@ -254,7 +261,7 @@ fn ledger_entries(l: Language, entries: &[DeliveryEntry]) -> Markup {
                 ], entries.iter().map(|entry| [
                     html! { (entry_name(l, entry.kind)) },
                     html! { span.nowrap { (l.t(bucket_name(entry.bucket))) } },
-                    usd(entry.amount),
+                    usd(l, entry.amount),
                 ])))
             }
         }
@@ -262,7 +269,7 @@ fn ledger_entries(l: Language, entries: &[DeliveryEntry]) -> Markup {
 }
 
 /// The name of a delivery's ledger entry.
-fn entry_name(l: Language, kind: EntryKind) -> &'static str {
+fn entry_name(l: Locale, kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Debit => l.t(texts::DEBIT),
         EntryKind::Refund => l.t(texts::REFUND),
@@ -270,7 +277,7 @@ fn entry_name(l: Language, kind: EntryKind) -> &'static str {
     }
 }
 
-fn call(l: Language, site: &SiteState, delivery: &Delivery, calls: &[CallAttempt]) -> Markup {
+fn call(l: Locale, site: &SiteState, delivery: &Delivery, calls: &[CallAttempt]) -> Markup {
     let far_end = delivery.phone.to_string();
     let progress = match delivery.status {
         Status::Sent => site.live_deliveries.progress(delivery.id),
@@ -289,9 +296,9 @@ fn call(l: Language, site: &SiteState, delivery: &Delivery, calls: &[CallAttempt
                 p.faint.small {
                     (l.t(texts::QUALITY)) ": "
                     (l.t_with(texts::QUALITY_VALUES, &[
-                        ("mos", &format!("{:.2}", f64::from(quality.mos_hundredths) / 100.0)),
-                        ("loss", &format!("{:.2}", f64::from(quality.loss_ppm) / 1e4)),
-                        ("jitter", &format!("{:.1}", f64::from(quality.jitter_us) / 1e3)),
+                        ("mos", &Decimal(f64::from(quality.mos_hundredths) / 100.0, 2)),
+                        ("loss", &Percent(f64::from(quality.loss_ppm) / 1e4, 2)),
+                        ("jitter", &l.milliseconds(f64::from(quality.jitter_us) / 1e3)),
                     ]))
                 }
             }

@@ -2,9 +2,7 @@
 
 use actix_web::web;
 use maud::html;
-use nexo_actors::clock::unix_ms;
 use nexo_domain::account::quota::resets_at_ms;
-use nexo_domain::timestamp::rfc3339;
 
 use crate::dashboard::components::*;
 use crate::dashboard::texts::{Translate, account::limits as texts};
@@ -15,9 +13,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn show(member: Member, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let quotas = site.quotas.status(member.id()).await?;
-    let resets_at = rfc3339(resets_at_ms(unix_ms()));
+    let resets_at = l.minute(resets_at_ms(l.now_ms));
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), html! {}))
         (quota_table(l, &quotas))

@@ -1,6 +1,7 @@
 //! An account's pages: overview, deliveries, wallet, referrals, settings, limits.
 
 pub(super) mod access_review;
+mod date_range;
 pub(super) mod deliveries;
 pub(super) mod limits;
 pub mod overview;

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, web};
 use maud::{Markup, html};
-use nexo_actors::clock::unix_ms;
 use nexo_domain::call::outcome::Status;
-use nexo_domain::otp::Language;
-use nexo_domain::timestamp::rfc3339;
-use nexo_entities::store::deliveries::daily_stats::{AccountStats, DAY_MS};
+use nexo_domain::time_zone::date;
+use nexo_entities::store::deliveries::daily_stats::AccountStats;
 use nexo_entities::store::deliveries::pages::DeliveryFilter;
 
 use crate::dashboard::components::charts::{CarrierRate, Day, rate_percent};
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::figures::Percent;
 use crate::dashboard::texts::{Translate, overview as texts};
 use crate::dashboard::web::*;
 
@@ -25,7 +25,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let no_credit = match query(&request, "credit").as_deref() {
         Some("mailbox") => Some(l.t(texts::NO_CREDIT_MAILBOX)),
         Some("limit") => Some(l.t(texts::NO_CREDIT_LIMIT)),
@@ -33,11 +33,10 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     };
     let store = &site.store;
     let id = member.id();
-    let now = unix_ms();
-    let first_day = now / DAY_MS - DAYS + 1;
+    let first_day = l.today() - DAYS + 1;
     let failed = DeliveryFilter { status: Some(Status::Failed), ..DeliveryFilter::default() };
     let wallet = store.ledger().wallet(id).await?.unwrap_or_default();
-    let figures = store.deliveries().account_stats(id, first_day, now).await?;
+    let figures = store.deliveries().account_stats(id, l.zone, first_day, l.now_ms).await?;
     let failures = store.deliveries().page(id, &failed, None, FAILURES).await?;
     let newest = store.deliveries().page(id, &DeliveryFilter::default(), None, 1).await?;
     let keys = store.accounts().keys(Some(id)).await?;
@@ -67,7 +66,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     Ok(Page::new(NavItem::Overview, l.t(texts::TITLE), body).respond(&member))
 }
 
-fn next_steps(l: Language, has_key: bool, has_sent: bool, has_endpoint: bool) -> Markup {
+fn next_steps(l: Locale, has_key: bool, has_sent: bool, has_endpoint: bool) -> Markup {
     #[rustfmt::skip]
     let steps = [
         (has_key, NavItem::ApiKeys, texts::NEXT_KEY, texts::NEXT_KEY_TEXT),
@@ -91,13 +90,9 @@ fn next_steps(l: Language, has_key: bool, has_sent: bool, has_endpoint: bool) ->
     }
 }
 
-fn recent_days(l: Language, figures: &AccountStats, first_day: i64) -> Markup {
+fn recent_days(l: Locale, figures: &AccountStats, first_day: i64) -> Markup {
     let mut days: Vec<Day> = (first_day..first_day + DAYS)
-        .map(|day| Day {
-            label: rfc3339(day * DAY_MS).chars().skip(5).take(5).collect(),
-            delivered: 0,
-            failed: 0,
-        })
+        .map(|day| Day { label: l.day_and_month(date(day)), delivered: 0, failed: 0 })
         .collect();
     let mut carriers: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for figure in &figures.days {
@@ -126,14 +121,14 @@ fn recent_days(l: Language, figures: &AccountStats, first_day: i64) -> Markup {
     html! {
         h2 { (l.t_with(texts::LAST_DAYS, &[("count", &DAYS)])) }
         dl.figures {
-            div.figure { dt { (l.t(texts::SENT)) } dd { (delivered + failed) } }
+            div.figure { dt { (l.t(texts::SENT)) } dd { (l.show(delivered + failed)) } }
             div.figure {
                 dt { (l.t(texts::RATE)) }
-                dd { (rate.map_or_else(none, |rate| format!("{rate} %"))) }
+                dd { (rate.map_or_else(none, |rate| l.show(Percent(rate, 1)))) }
             }
             div.figure {
                 dt { (l.t(texts::MEDIAN)) }
-                dd { (median.map_or_else(none, |s| l.t_with(texts::SECONDS, &[("count", &s)]))) }
+                dd { (median.map_or_else(none, |seconds| l.seconds(i64::from(seconds) * 1_000, 0))) }
             }
         }
         @if delivered + failed == 0 {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::dashboard::auth::credentials::{form_status, is_password, password_field};
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::mail::notices;
 use crate::dashboard::texts::{Text, Translate, account::settings, frame, referrals as texts};
 use crate::dashboard::web::*;
@@ -55,7 +56,7 @@ async fn draw(
     is_saved: bool,
     rejected: Option<RejectedWallet<'_>>,
 ) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let id = member.id();
     let store = &site.store;
     let earnings = store.billing().earnings(id).await?;
@@ -83,11 +84,11 @@ async fn draw(
 }
 
 fn link_card(member: &Member, site: &SiteState) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let code = &member.account.referral_code;
     let link =
         |language: Language| site.public_url.link(&format!("/{}?ref={code}", language.code()));
-    let other = match l {
+    let other = match l.language {
         Language::En => Language::Vi,
         Language::Vi => Language::En,
     };
@@ -96,7 +97,7 @@ fn link_card(member: &Member, site: &SiteState) -> Markup {
             div.field {
                 label for="link" { (l.t(texts::LINK)) }
                 div.copy-row {
-                    input #link.code type="text" readonly value=(link(l)) aria-describedby="link-hint";
+                    input #link.code type="text" readonly value=(link(l.language)) aria-describedby="link-hint";
                     (copy_button(l))
                 }
                 p.hint #link-hint { (l.t_with(texts::LINK_HINT, &[("link", &link(other))])) }
@@ -105,21 +106,21 @@ fn link_card(member: &Member, site: &SiteState) -> Markup {
     }
 }
 
-fn totals(l: Language, earnings: &Earnings) -> Markup {
+fn totals(l: Locale, earnings: &Earnings) -> Markup {
     html! {
         dl.figures {
             div.figure.strong {
                 dt { (l.t(texts::PENDING)) }
-                dd { (usd(earnings.pending)) span.more { (l.t(texts::PENDING_MORE)) } }
+                dd { (usd(l, earnings.pending)) span.more { (l.t(texts::PENDING_MORE)) } }
             }
-            div.figure { dt { (l.t(texts::ACCRUED)) } dd { (usd(earnings.accrued)) } }
-            div.figure { dt { (l.t(texts::PAID)) } dd { (usd(earnings.paid)) } }
-            div.figure { dt { (l.t(texts::REFERRED_ACCOUNTS)) } dd { (earnings.people) } }
+            div.figure { dt { (l.t(texts::ACCRUED)) } dd { (usd(l, earnings.accrued)) } }
+            div.figure { dt { (l.t(texts::PAID)) } dd { (usd(l, earnings.paid)) } }
+            div.figure { dt { (l.t(texts::REFERRED_ACCOUNTS)) } dd { (l.show(earnings.people)) } }
         }
     }
 }
 
-fn referral_table(l: Language, referrals: &[Referral], skip: u32) -> Markup {
+fn referral_table(l: Locale, referrals: &[Referral], skip: u32) -> Markup {
     html! {
         h2 { (l.t(texts::REFERRED_ACCOUNTS)) }
         @if referrals.is_empty() {
@@ -130,17 +131,17 @@ fn referral_table(l: Language, referrals: &[Referral], skip: u32) -> Markup {
                 Right(texts::PENDING),
             ], referrals.iter().take(PAGE_SIZE as usize).map(|referral| [
                 html! { (masked_email(&referral.email)) },
-                time(referral.created_at_ms),
+                time(l, referral.created_at_ms),
                 referral_state(l, referral),
-                usd(referral.accrued),
-                usd(referral.pending),
+                usd(l, referral.accrued),
+                usd(l, referral.pending),
             ])))
             (offset_pager(l, NavItem::Referrals.path(), &[], skip, PAGE_SIZE, referrals.len()))
         }
     }
 }
 
-fn commission_table(l: Language, commissions: &[CommissionEntry]) -> Markup {
+fn commission_table(l: Locale, commissions: &[CommissionEntry]) -> Markup {
     let name = |kind: &str| match kind {
         "revocation" => texts::REVOCATION,
         "payout" => texts::PAYOUT,
@@ -151,15 +152,15 @@ fn commission_table(l: Language, commissions: &[CommissionEntry]) -> Markup {
         (table(l, texts::COMMISSIONS, [
             Head(texts::WHEN), Left(texts::WHAT), Left(texts::ACCOUNT), Right(texts::AMOUNT),
         ], commissions.iter().map(|entry| [
-            time(entry.created_at_ms),
+            time(l, entry.created_at_ms),
             html! { (l.t(name(&entry.kind))) },
             html! { (entry.email.as_deref().map(masked_email).unwrap_or_default()) },
-            usd(entry.amount),
+            usd(l, entry.amount),
         ])))
     }
 }
 
-fn payout_table(l: Language, payouts: &[Payout]) -> Markup {
+fn payout_table(l: Locale, payouts: &[Payout]) -> Markup {
     html! {
         @if payouts.is_empty() {
             p.faint { (l.t(texts::NO_PAYOUT)) }
@@ -168,7 +169,7 @@ fn payout_table(l: Language, payouts: &[Payout]) -> Markup {
                 Head(texts::MONTH), Right(texts::AMOUNT), Left(texts::TO), Left(texts::STATE),
             ], payouts.iter().map(|payout| [
                 html! { span.nowrap { (payout.month) } },
-                usd(payout.amount),
+                usd(l, payout.amount),
                 html! {
                     (l.t(payout_wallet_name(&payout.wallet_kind))) " "
                     span.small.faint { (payout_address(&payout.wallet_kind, &payout.wallet_address)) }
@@ -184,7 +185,7 @@ fn wallet_form(
     wallet: Option<&PayoutWallet>,
     rejected: Option<&RejectedWallet<'_>>,
 ) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let stored = wallet.map(PayoutWallet::address).unwrap_or_default();
     let stored = (wallet.map_or("bank", PayoutWallet::kind), stored.as_str());
     let (kind, address) = rejected.map_or(stored, |rejected| (rejected.kind, rejected.address));
@@ -227,10 +228,10 @@ async fn set_wallet(Posted(member, fields): Posted<Member>, site: Site) -> PageR
     let before = site.store.billing().payout_wallet(member.id()).await?;
     site.store.billing().set_payout_wallet(member.id(), Some(&wallet), unix_ms()).await?;
     if before.as_ref() != Some(&wallet) {
-        let l = member.language();
+        let l = member.locale();
         let name = l.t(payout_wallet_name(wallet.kind()));
         let method = [name.to_owned(), masked_account(&wallet)].join(" ");
-        notices::payout_method_changed(&site.mailer, &member.account, l, method.trim());
+        notices::payout_method_changed(&site.mailer, &member.account, l.language, method.trim());
     }
     Ok(redirect(&member, "/dashboard/referrals?done=wallet"))
 }

@@ -8,6 +8,7 @@ use nexo_domain::account::email::EmailAddress;
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::ids::SessionId;
 use nexo_domain::otp::Language;
+use nexo_domain::time_zone::Zone;
 use nexo_entities::store::accounts::Account;
 use nexo_entities::store::accounts::email_changes::PendingEmailChange;
 use nexo_entities::store::accounts::passwords::NewPassword;
@@ -20,6 +21,7 @@ use crate::dashboard::auth::email_change::{self, EmailChange};
 use crate::dashboard::auth::session::{ACCESS_REVIEW_PATH, remember_browser};
 use crate::dashboard::auth::totp;
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::mail::notices;
 use crate::dashboard::texts::{Text, Translate, account::settings as texts, accounts, frame};
 use crate::dashboard::web::*;
@@ -43,7 +45,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
         ("reviewed", texts::ACCESS_REVIEWED),
     ];
     let notice = notices.into_iter().find(|(name, _)| query(&request, name).is_some());
-    let notice = notice.map(|(_, text)| success_notice(member.language().t(text)));
+    let notice = notice.map(|(_, text)| success_notice(member.locale().t(text)));
     draw(&site, &member, notice, StatusCode::OK).await
 }
 
@@ -61,7 +63,7 @@ async fn draw(
     notice: Option<Markup>,
     status: StatusCode,
 ) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let now = unix_ms();
     let mut sessions = site.store.accounts().sessions(member.id(), now).await?;
     sessions.retain(|session| site.session_expiry(session.created_at_ms, now) > now);
@@ -101,7 +103,7 @@ fn language_name(language: Language) -> Text {
 }
 
 fn language_form(site: &SiteState, member: &Member) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let languages = [Language::En, Language::Vi].map(|language| {
         let name = l.t(language_name(language)).to_owned();
         (language.code(), name)
@@ -110,6 +112,11 @@ fn language_form(site: &SiteState, member: &Member) -> Markup {
     let default = l.t_with(texts::DEFAULT, &[("language", &configured)]);
     let call_languages = [("", default)].into_iter().chain(languages.clone());
     let call_language = member.account.language.map_or("", Language::code);
+    let zone = member.account.time_zone.map_or("", Zone::name);
+    let automatic = Locale { zone: member.visitor.automatic_zone, ..l }.zone_label();
+    let automatic = l.t_with(texts::ZONE_DEFAULT, &[("zone", &automatic)]);
+    let zones = Zone::all().map(|zone| (zone.name(), Locale { zone, ..l }.zone_label()));
+    let zones = [("", automatic)].into_iter().chain(zones);
     html! {
         section.card {
             h2 { (l.t(texts::LANGUAGES)) }
@@ -117,6 +124,8 @@ fn language_form(site: &SiteState, member: &Member) -> Markup {
                 (form_token(member))
                 (select("pages", l.t(texts::PAGES), l.code(), languages))
                 (select("calls", l.t(texts::CALLS), call_language, call_languages))
+                (select("zone", l.t(texts::TIME_ZONE), zone, zones))
+                p.hint { (l.t(texts::TIME_ZONE_HINT)) }
                 button type="submit" { (l.t(frame::SAVE)) }
             }
         }
@@ -124,7 +133,7 @@ fn language_form(site: &SiteState, member: &Member) -> Markup {
 }
 
 fn password_form(member: &Member) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let hint = password_hint(member);
     html! {
         section.card {
@@ -142,7 +151,7 @@ fn password_form(member: &Member) -> Markup {
 }
 
 fn email_form(site: &SiteState, member: &Member, pending: Option<&PendingEmailChange>) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let note = match site.mailer.is_configured() {
         true => texts::EMAIL_NOTE,
         false => texts::EMAIL_NOTE_AT_ONCE,
@@ -168,7 +177,7 @@ fn email_form(site: &SiteState, member: &Member, pending: Option<&PendingEmailCh
 }
 
 fn session_table(member: &Member, sessions: &[Session]) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     html! {
         h2 { (l.t(texts::SESSIONS)) }
         (table(l, texts::SESSIONS, [
@@ -176,7 +185,7 @@ fn session_table(member: &Member, sessions: &[Session]) -> Markup {
         ], sessions.iter().map(|session| [
             html! { span.clipped title=(session.browser) { (browser_name(l, &session.browser)) } },
             html! { span.nowrap { (session.address) } },
-            time(session.seen_at_ms),
+            time(l, session.seen_at_ms),
             html! {
                 @if session.id == member.session.id {
                     (pill(Tone::Good, l.t(texts::THIS_ONE)))
@@ -190,7 +199,7 @@ fn session_table(member: &Member, sessions: &[Session]) -> Markup {
 }
 
 /// The user agent, shortened to 80 characters.
-fn browser_name(l: Language, text: &str) -> String {
+fn browser_name(l: Locale, text: &str) -> String {
     match text.trim() {
         "" => l.t(texts::UNKNOWN_BROWSER).to_owned(),
         text => text.chars().take(80).collect(),
@@ -201,13 +210,26 @@ async fn set_languages(Posted(member, fields): Posted<Member>, site: Site) -> Pa
     if let Some(pages) = Language::from_code(fields.get("pages")) {
         site.store.accounts().set_page_language(member.id(), pages).await?;
     }
+    if fields.has("zone") {
+        let zone = match fields.get("zone") {
+            "" => None,
+            name => match Zone::named(name) {
+                Some(zone) => Some(zone),
+                None => {
+                    let text = member.locale().t(texts::ZONE_WRONG);
+                    return rejected(&site, &member, text).await;
+                }
+            },
+        };
+        site.store.accounts().set_time_zone(member.id(), zone).await?;
+    }
     let calls = Language::from_code(fields.get("calls"));
     site.store.accounts().set_call_language(member.id(), calls, unix_ms()).await?;
     Ok(saved(&member))
 }
 
 async fn set_email(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let Ok(email) = fields.trimmed("email").parse::<EmailAddress>() else {
         return rejected(&site, &member, l.t(accounts::EMAIL_WRONG)).await;
     };
@@ -236,7 +258,7 @@ async fn cancel_email(Posted(member, _): Posted<Member>, site: Site) -> PageResu
 }
 
 async fn set_password(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     if !is_password(&site, &member, &fields, "present").await? {
         return rejected(&site, &member, l.t(texts::PASSWORD_WRONG)).await;
     }
@@ -259,7 +281,7 @@ async fn set_password(Posted(member, fields): Posted<Member>, site: Site) -> Pag
             at_ms: unix_ms(),
         })
         .await?;
-    notices::password_changed(&site.mailer, &member.account, l);
+    notices::password_changed(&site.mailer, &member.account, l.language);
     let account = Account { password_hash: Some(hash), totp_sealed, ..member.account.clone() };
     let mut response = saved(&member);
     remember_browser(&site, &member.visitor, &account, &mut response);
@@ -273,7 +295,7 @@ async fn reseal_totp(
     fields: &Fields,
     sealed: &[u8],
 ) -> Result<Vec<u8>, PageError> {
-    let internal = || PageError::internal(member.language());
+    let internal = || PageError::internal(member.locale());
     let key = totp::derive_key(&site.hasher, fields.secret("present"), sealed).await?;
     let key = key.ok_or_else(internal)?;
     let secret = totp::open(&key, sealed, member.id()).ok_or_else(internal)?;
@@ -282,7 +304,7 @@ async fn reseal_totp(
 }
 
 async fn end_session(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResult {
-    let not_found = || PageError::not_found(member.language());
+    let not_found = || PageError::not_found(member.locale());
     let id: SessionId = id.parse().map_err(|_| not_found())?;
     match site.store.accounts().end_session(member.id(), id).await? {
         true => Ok(saved(&member)),

@@ -5,21 +5,22 @@ use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::money::Micros;
-use nexo_domain::otp::Language;
 use nexo_entities::store::billing::deposits::{Deposit, MAX_OPEN_DEPOSITS};
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
 use crate::dashboard::auth::credentials::form_status;
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::figures::{Value, Vnd, amount_to_edit, parse_usd};
 use crate::dashboard::texts::{Translate, frame, wallet as texts};
 use crate::dashboard::web::*;
 use crate::deposits::{MAX_TOP_UP, TopUpError};
 
 /// The number of top-ups that the page lists.
 const LISTED: u32 = 50;
-/// The amount that the form suggests, in US dollars.
-const SUGGESTED: &str = "20.00";
+/// The amount that the form suggests.
+const SUGGESTED: Micros = Micros::new(20_000_000);
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
@@ -30,7 +31,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn show(member: Member, site: Site) -> PageResult {
-    draw(&member, &site, SUGGESTED, None).await
+    draw(&member, &site, &amount_to_edit(member.locale().language, SUGGESTED), None).await
 }
 
 async fn draw(
@@ -39,7 +40,7 @@ async fn draw(
     amount: &str,
     error: Option<String>,
 ) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let deposits = site.store.billing().deposits(member.id(), LISTED).await?;
     let methods: Vec<&str> = site.top_ups.names().collect();
     let lead = match methods.first() {
@@ -48,7 +49,7 @@ async fn draw(
     };
     let hint = l.t_with(
         texts::TOP_UP_HINT,
-        &[("least", &site.top_ups.minimum), ("rate", &grouped(site.top_ups.rate.get()))],
+        &[("least", &site.top_ups.minimum), ("rate", &Vnd(site.top_ups.rate.get()))],
     );
     let body = html! {
         (page_head(l.t(texts::TOP_UP), Some(l.t(lead)), html! {}))
@@ -75,22 +76,22 @@ async fn draw(
         .respond(member))
 }
 
-fn list(l: Language, deposits: &[Deposit]) -> Markup {
+fn list(l: Locale, deposits: &[Deposit]) -> Markup {
     html! {
         (table(l, texts::DEPOSITS, [
-            Head(texts::REFERENCE), Left(texts::WHEN), Right(texts::AMOUNT), Right(frame::VND),
+            Head(texts::REFERENCE), Left(texts::WHEN), Right(texts::AMOUNT), Right(frame::TRANSFER_AMOUNT),
             Left(texts::STATE),
         ], deposits.iter().map(|deposit| [
             html! { a href=(path_of(deposit)) { (deposit.reference) } },
-            time(deposit.created_at_ms),
-            usd(deposit.credited.unwrap_or(deposit.amount)),
-            html! { (grouped(deposit.vnd)) },
+            time(l, deposit.created_at_ms),
+            usd(l, deposit.credited.unwrap_or(deposit.amount)),
+            vnd(l, deposit.vnd),
             state(l, &deposit.status),
         ])))
     }
 }
 
-fn state(l: Language, status: &str) -> Markup {
+fn state(l: Locale, status: &str) -> Markup {
     match status {
         "credited" => pill(Tone::Good, l.t(texts::CREDITED)),
         "open" => pill(Tone::Busy, l.t(texts::OPEN)),
@@ -99,9 +100,9 @@ fn state(l: Language, status: &str) -> Markup {
 }
 
 async fn open(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let typed = fields.trimmed("amount");
-    let Ok(amount) = typed.parse::<Micros>() else {
+    let Some(amount) = parse_usd(l.language, typed) else {
         let error = l.t(texts::AMOUNT_WRONG).to_owned();
         return draw(&member, &site, typed, Some(error)).await;
     };
@@ -111,8 +112,7 @@ async fn open(Posted(member, fields): Posted<Member>, site: Site) -> PageResult 
     match opened {
         Ok(id) => Ok(redirect(&member, &format!("/dashboard/wallet/top-up/{id}"))),
         Err(TopUpError::Amount { minimum }) => {
-            let range: [(&str, &dyn std::fmt::Display); 2] =
-                [("least", &minimum), ("most", &MAX_TOP_UP)];
+            let range: [(&str, &dyn Value); 2] = [("least", &minimum), ("most", &MAX_TOP_UP)];
             let error = l.t_with(texts::TOP_UP_WRONG, &range);
             draw(&member, &site, typed, Some(error)).await
         }
@@ -129,13 +129,13 @@ fn path_of(deposit: &Deposit) -> String {
 }
 
 async fn deposit_of(member: &Member, site: &SiteState, id: &str) -> Result<Deposit, PageError> {
-    let not_found = || PageError::not_found(member.language());
+    let not_found = || PageError::not_found(member.locale());
     let id: Uuid = id.parse().map_err(|_| not_found())?;
     site.store.billing().deposit(member.id(), id).await?.ok_or_else(not_found)
 }
 
 async fn show_one(member: Member, site: Site, id: Id) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let deposit = deposit_of(&member, &site, &id).await?;
     let title = l.t_with(texts::PAY_TITLE, &[("amount", &deposit.amount)]);
     let body = html! {
@@ -153,7 +153,7 @@ async fn show_one(member: Member, site: Site, id: Id) -> PageResult {
 }
 
 fn instructions(member: &Member, site: &SiteState, deposit: &Deposit) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let instructions = site.top_ups.instructions(deposit);
     let lead = match &instructions.account {
         Some(_) => texts::PAY_LEAD,
@@ -168,7 +168,7 @@ fn instructions(member: &Member, site: &SiteState, deposit: &Deposit) -> Markup 
             }
             dl.facts {
                 dt { (l.t(texts::AMOUNT)) }
-                dd { strong { (grouped(deposit.vnd)) " VND" } " " (copy_value(l, &deposit.vnd.to_string())) }
+                dd { strong { (vnd(l, deposit.vnd)) } " " (copy_value(l, &deposit.vnd.to_string())) }
                 dt { (l.t(texts::MEMO)) }
                 dd { code { (deposit.reference) } " " (copy_button(l)) }
                 @if let Some(bank) = &instructions.account {
@@ -186,12 +186,12 @@ async fn qr_code(member: Member, site: Site, id: Id) -> PageResult {
     let deposit = deposit_of(&member, &site, &id).await?;
     match site.top_ups.instructions(&deposit).qr_svg {
         Some(svg) => Ok(HttpResponse::Ok().content_type("image/svg+xml").body(svg)),
-        None => Err(PageError::not_found(member.language())),
+        None => Err(PageError::not_found(member.locale())),
     }
 }
 
 async fn confirm_cancel(member: Member, site: Site, id: Id) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let deposit = deposit_of(&member, &site, &id).await?;
     let title = l.t(texts::CANCEL_TITLE);
     let page = Confirmation {

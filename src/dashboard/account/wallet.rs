@@ -6,13 +6,14 @@ use maud::{Markup, html};
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::money::Micros;
-use nexo_domain::otp::Language;
 use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter, LedgerPage};
 use serde::Deserialize;
 
 use crate::api::ApiState;
 use crate::api::resources::ledger;
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::figures::{amount_to_edit, parse_usd};
 use crate::dashboard::texts::{Text, Translate, frame, wallet as texts};
 use crate::dashboard::web::*;
 
@@ -34,8 +35,8 @@ struct Query {
 
 async fn show(member: Member, site: Site, query: web::Query<Query>) -> PageResult {
     let notice = match query.done.as_deref() {
-        Some("notice") => Some(success_notice(member.language().t(texts::LOW_SAVED))),
-        Some("no-notice") => Some(success_notice(member.language().t(texts::LOW_OFF))),
+        Some("notice") => Some(success_notice(member.locale().t(texts::LOW_SAVED))),
+        Some("no-notice") => Some(success_notice(member.locale().t(texts::LOW_OFF))),
         _ => None,
     };
     draw(&member, &site, query.after.as_deref(), notice, StatusCode::OK).await
@@ -48,7 +49,7 @@ async fn draw(
     notice: Option<Markup>,
     status: StatusCode,
 ) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let cursor = after.and_then(ledger::read_cursor);
     let is_wrong_cursor = after.is_some() && cursor.is_none();
     let wallet = site.store.ledger().wallet(member.id()).await?.unwrap_or_default();
@@ -74,7 +75,7 @@ async fn draw(
     Ok(Page::new(NavItem::Wallet, l.t(texts::TITLE), body).with_status(status).respond(member))
 }
 
-fn entries(l: Language, page: &LedgerPage, is_later: bool) -> Markup {
+fn entries(l: Locale, page: &LedgerPage, is_later: bool) -> Markup {
     let newest = is_later.then_some(NavItem::Wallet.path());
     let next =
         page.next.map(|next| format!("/dashboard/wallet?after={}", ledger::write_cursor(next)));
@@ -86,19 +87,19 @@ fn entries(l: Language, page: &LedgerPage, is_later: bool) -> Markup {
                 Head(texts::WHEN), Left(texts::WHAT), Left(texts::BUCKET), Right(texts::AMOUNT),
                 Right(texts::AFTER),
             ], page.entries.iter().map(|entry| row(l, entry))))
-            p.hint { (l.t(frame::UTC_NOTE)) }
+            p.hint { (l.zone_note()) }
         }
         (pager(l, newest, next.as_deref()))
     }
 }
 
-fn row(l: Language, entry: &LedgerEntry) -> [Markup; 5] {
+fn row(l: Locale, entry: &LedgerEntry) -> [Markup; 5] {
     let tone = match entry.amount.is_negative() {
         true => Tone::Plain,
         false => Tone::Good,
     };
     [
-        time(entry.created_at_ms),
+        time(l, entry.created_at_ms),
         html! {
             @if let Some(id) = entry.delivery_id {
                 a href={ "/dashboard/deliveries/" (id) } { (pill(tone, l.t(entry_name(entry.kind)))) }
@@ -109,8 +110,8 @@ fn row(l: Language, entry: &LedgerEntry) -> [Markup; 5] {
             @if let Some(note) = &entry.note { " " span.small { (note) } }
         },
         html! { span.nowrap { (l.t(bucket_name(entry.bucket))) } },
-        usd(entry.amount),
-        usd(entry.after.total()),
+        usd(l, entry.amount),
+        usd(l, entry.after.total()),
     ]
 }
 
@@ -129,8 +130,8 @@ fn entry_name(kind: EntryKind) -> Text {
 }
 
 fn notice_form(member: &Member, threshold: Option<Micros>) -> Markup {
-    let l = member.language();
-    let value = threshold.map_or(String::new(), |threshold| threshold.to_string());
+    let l = member.locale();
+    let value = threshold.map_or(String::new(), |threshold| amount_to_edit(l.language, threshold));
     html! {
         section.card {
             h2 { (l.t(texts::LOW_TITLE)) }
@@ -147,10 +148,10 @@ fn notice_form(member: &Member, threshold: Option<Micros>) -> Markup {
 async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let threshold = match fields.trimmed("threshold") {
         "" => None,
-        typed => match typed.parse::<Micros>() {
-            Ok(threshold) if threshold > Micros::ZERO => Some(threshold),
+        typed => match parse_usd(member.locale().language, typed) {
+            Some(threshold) if threshold > Micros::ZERO => Some(threshold),
             _ => {
-                let notice = error_notice(member.language().t(texts::AMOUNT_WRONG));
+                let notice = error_notice(member.locale().t(texts::AMOUNT_WRONG));
                 return draw(&member, &site, None, Some(notice), StatusCode::BAD_REQUEST).await;
             }
         },
@@ -165,5 +166,5 @@ async fn set_notice(Posted(member, fields): Posted<Member>, site: Site) -> PageR
 
 async fn csv(request: HttpRequest, member: Member, edge: web::Data<ApiState>) -> PageResult {
     let response = ledger::whole_csv(&request, edge, member.id()).await;
-    response.map_err(|error| PageError::of_list(error, member.language()))
+    response.map_err(|error| PageError::of_list(error, member.locale()))
 }

@@ -1,4 +1,5 @@
-// Features that need a script: copying a secret, and refreshing a page during a call. Every page works without it.
+// Features that need a script: copying, the browser's time zone, ages, and refreshing a page during a call. Every
+// page works without it.
 "use strict";
 
 // The stylesheet shows what needs a script.
@@ -35,6 +36,24 @@ document.addEventListener("click", async (event) => {
     delete button.dataset.label;
   }, 2000);
 });
+
+// English pages show times in the browser's time zone unless the account has another one.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (/^[\w+/-]+$/.test(zone ?? "")) {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `nexo_time_zone=${zone}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+}
+
+// Keeps the ages of times true while the page is open, by the server's clock.
+const ahead = Date.now() - Number(document.body.dataset.now);
+const age = new Intl.RelativeTimeFormat(document.documentElement.lang);
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-age]")) {
+    const minutes = Math.floor((Date.now() - ahead - Date.parse(time.dateTime)) / 60000);
+    if (minutes >= 60) time.textContent = age.format(-Math.floor(minutes / 60), "hour");
+    else if (minutes >= 1) time.textContent = age.format(-minutes, "minute");
+  }
+}, 20000);
 
 // Fetches a part of the page repeatedly from its data-live address, until the fetched part has no such address.
 async function follow(part) {

@@ -49,7 +49,7 @@ pub fn request(site: &Site, visitor: &Visitor, request: SignUpRequest) -> PageRe
     let caller = Caller::Stranger(visitor.address);
     let mailbox = request.email.mailbox();
     check_limit(site, Attempt::SendEmail, visitor, caller, &mailbox)?;
-    let l = visitor.language;
+    let l = visitor.locale;
     let text = l.t_with(texts::CONFIRM_SENT, &[("email", &request.email.as_str())]);
     let site = site.clone();
     actix_web::rt::spawn(async move {
@@ -110,7 +110,7 @@ async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> PageResult 
     let Some(email) = pending(&site, &token).await? else {
         return Ok(expired(&visitor));
     };
-    let l = visitor.language;
+    let l = visitor.locale;
     let body = html! {
         h1 { (l.t(texts::CONFIRM_TITLE)) }
         p.lead { (email) }
@@ -125,7 +125,7 @@ async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> PageResult 
 }
 
 fn expired(visitor: &Visitor) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let next = html! {
         p { a.button href="/auth/sign-up" { (l.t(texts::SIGN_UP_TITLE)) } }
         p.aside {

@@ -5,13 +5,13 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
 use nexo_domain::account::password;
 use nexo_domain::account::password::{MIN_CHARACTERS, PasswordContext, PasswordRefused};
-use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::Account;
 use zeroize::Zeroizing;
 
 use super::hashing::Priority;
 use super::limits::{Attempt, Caller, known_browser};
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, accounts as texts};
 use crate::dashboard::web::*;
 use crate::password::PasswordError;
@@ -41,7 +41,7 @@ pub fn check_unproven_code(site: &SiteState, visitor: &Visitor) -> Result<(), Pa
 }
 
 fn too_often(viewer: &impl Viewer, retry_after_seconds: u64) -> PageError {
-    PageError::new(ErrorKind::TooOften { retry_after_seconds }, viewer.language())
+    PageError::new(ErrorKind::TooOften { retry_after_seconds }, viewer.locale())
 }
 
 /// How the limits count an attempt of this visitor for the account: a session of it and a browser that signed in to
@@ -101,7 +101,7 @@ pub fn check_password(
     email: &str,
 ) -> Result<(), String> {
     let context = PasswordContext { email, host: site.public_url.host_name() };
-    password::check(password, &context).map_err(|reason| refusal_text(viewer.language(), reason))
+    password::check(password, &context).map_err(|reason| refusal_text(viewer.locale(), reason))
 }
 
 /// As [`hash_password_of`], for a member, whose session is one of the account.
@@ -131,7 +131,7 @@ pub async fn hash_password_of(
     password: Zeroizing<String>,
     email: &str,
 ) -> Result<Result<String, String>, PageError> {
-    let l = viewer.language();
+    let l = viewer.locale();
     let host = site.public_url.host_name().to_owned();
     let hashed = site.hasher.hash(caller.priority(), password, email.to_owned(), host).await?;
     match hashed {
@@ -141,7 +141,7 @@ pub async fn hash_password_of(
     }
 }
 
-fn refusal_text(l: Language, reason: PasswordRefused) -> String {
+fn refusal_text(l: Locale, reason: PasswordRefused) -> String {
     let text = match reason {
         PasswordRefused::TooShort => texts::TOO_SHORT,
         PasswordRefused::TooLong => texts::TOO_LONG,
@@ -158,7 +158,7 @@ pub fn form_status<T>(error: Option<T>) -> StatusCode {
 }
 
 pub fn email_field<'a>(viewer: &impl Viewer, value: &'a str) -> Field<'a> {
-    Field::new("email", viewer.language().t(texts::EMAIL))
+    Field::new("email", viewer.locale().t(texts::EMAIL))
         .kind("email")
         .value(value)
         .autocomplete("username")
@@ -166,11 +166,11 @@ pub fn email_field<'a>(viewer: &impl Viewer, value: &'a str) -> Field<'a> {
 
 /// The field of the member's current password.
 pub fn password_field<'a>(viewer: &impl Viewer, name: &'a str, label: Text) -> Field<'a> {
-    Field::new(name, viewer.language().t(label)).kind("password").autocomplete("current-password")
+    Field::new(name, viewer.locale().t(label)).kind("password").autocomplete("current-password")
 }
 
 /// The hint of a new password's field.
 pub fn password_hint(viewer: &impl Viewer) -> String {
-    let language = viewer.language();
+    let language = viewer.locale();
     language.t_with(texts::PASSWORD_HINT, &[("count", &MIN_CHARACTERS)])
 }

@@ -56,8 +56,8 @@ pub async fn request(
             Err(StoreError::Conflict(Conflict::EmailTaken)) => Ok(EmailChange::Taken),
             changed => {
                 changed?;
-                let (before, l) = (&member.account, member.language());
-                notices::email_changed(&site.mailer, before, l, email.as_str());
+                let (before, l) = (&member.account, member.locale());
+                notices::email_changed(&site.mailer, before, l.language, email.as_str());
                 Ok(EmailChange::Done)
             }
         };
@@ -77,7 +77,7 @@ pub async fn request(
             expires_at_ms: now + LINK_TTL_MS,
         })
         .await?;
-    let l = member.language();
+    let l = member.locale();
     let (subject, text) = match accounts.by_email(email.as_str()).await? {
         Some(_) => (texts::KNOWN_MAIL_SUBJECT, l.t(texts::CHANGE_KNOWN_MAIL_TEXT).to_owned()),
         None => {
@@ -92,7 +92,7 @@ pub async fn request(
         subject: l.t(subject).to_owned(),
         text,
     });
-    notices::email_change_requested(&site.mailer, &member.account, l, email.as_str());
+    notices::email_change_requested(&site.mailer, &member.account, l.language, email.as_str());
     Ok(EmailChange::LinkSent)
 }
 
@@ -112,7 +112,7 @@ async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> PageResult 
     let Some(change) = pending(&site, &token).await? else {
         return Ok(expired(&visitor));
     };
-    let l = visitor.language;
+    let l = visitor.locale;
     let body = html! {
         h1 { (l.t(texts::CONFIRM_TITLE)) }
         p.lead { (l.t_with(texts::CHANGE_LEAD, &[("email", &change.email)])) }
@@ -127,7 +127,7 @@ async fn show(request: HttpRequest, visitor: Visitor, site: Site) -> PageResult 
 }
 
 fn expired(visitor: &Visitor) -> HttpResponse {
-    let label = visitor.language.t(texts::TO_SETTINGS);
+    let label = visitor.locale.t(texts::TO_SETTINGS);
     let next = html! { p { a.button href="/dashboard/settings" { (label) } } };
     link_expired(visitor, texts::CHANGE_EXPIRED, next)
 }
@@ -153,11 +153,11 @@ async fn confirm(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
         Ok(None) | Err(StoreError::Conflict(Conflict::EmailTaken)) => return Ok(expired(&visitor)),
         // The visitor may be signed out, so the form's check does not know the account.
         Err(StoreError::Conflict(Conflict::AccountSuspended)) => {
-            return Err(PageError::new(ErrorKind::Suspended, visitor.language));
+            return Err(PageError::new(ErrorKind::Suspended, visitor.locale));
         }
         Err(error) => return Err(error.into()),
     };
-    notices::email_changed(&site.mailer, &before, visitor.language, &change.email);
+    notices::email_changed(&site.mailer, &before, visitor.locale.language, &change.email);
     if kept_session.is_none() {
         return Ok(redirect(&visitor, "/auth/sign-in"));
     }

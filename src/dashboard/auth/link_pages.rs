@@ -9,7 +9,7 @@ use crate::dashboard::web::*;
 
 /// Says that an e-mail is sent. It is the same for every address.
 pub fn link_sent(visitor: &Visitor, text: &str) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let body = html! {
         h1 { (l.t(texts::LINK_SENT_TITLE)) }
         p.lead { (text) }
@@ -20,7 +20,7 @@ pub fn link_sent(visitor: &Visitor, text: &str) -> HttpResponse {
 
 /// 410 for a link that was used or has expired. `next` is how to continue.
 pub fn link_expired(visitor: &Visitor, text: Text, next: Markup) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let body = html! {
         h1 { (l.t(texts::LINK_EXPIRED_TITLE)) }
         p.lead { (l.t(text)) }

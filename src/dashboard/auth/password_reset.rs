@@ -34,7 +34,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn show(visitor: Visitor) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let body = html! {
         h1 { (l.t(texts::RESET_TITLE)) }
         p.lead { (l.t(texts::RESET_LEAD)) }
@@ -55,10 +55,10 @@ async fn request(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let email = typed.parse::<EmailAddress>();
     let mailbox = email.as_ref().map_or_else(|_| typed.clone(), EmailAddress::mailbox);
     check_limit(&site, Attempt::SendEmail, &visitor, caller, &mailbox)?;
-    let (l, address) = (visitor.language, visitor.address);
+    let (l, address) = (visitor.locale, visitor.address);
     if let Ok(email) = email {
         actix_web::rt::spawn(async move {
-            if let Err(error) = send_link(&site, &email, address, l).await {
+            if let Err(error) = send_link(&site, &email, address, l.language).await {
                 tracing::warn!(%error, "a password reset e-mail was not sent");
             }
         });
@@ -121,13 +121,13 @@ async fn show_new(request: HttpRequest, visitor: Visitor, site: Site) -> PageRes
 }
 
 fn expired(visitor: &Visitor) -> HttpResponse {
-    let label = visitor.language.t(texts::DO_RESET);
+    let label = visitor.locale.t(texts::DO_RESET);
     let next = html! { p { a.button href="/auth/reset" { (label) } } };
     link_expired(visitor, texts::RESET_EXPIRED, next)
 }
 
 fn form(visitor: &Visitor, account: &Account, token: &str, error: Option<&str>) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let hint = password_hint(visitor);
     let body = html! {
         h1 { (l.t(texts::RESET_TITLE)) }
@@ -163,7 +163,7 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     if account.totp_sealed.is_some() {
         let code = totp::recovery_hash(fields.get("recovery"));
         if !site.store.accounts().use_recovery_code(account.id, code, None).await? {
-            let error = visitor.language.t(texts::CODE_WRONG);
+            let error = visitor.locale.t(texts::CODE_WRONG);
             return Ok(form(&visitor, &account, token, Some(error)));
         }
     }
@@ -178,9 +178,9 @@ async fn set_password(Posted(visitor, fields): Posted<Visitor>, site: Site) -> P
     if !finished {
         return Ok(expired(&visitor));
     }
-    notices::password_changed(&site.mailer, &account, visitor.language);
+    notices::password_changed(&site.mailer, &account, visitor.locale.language);
     if account.totp_sealed.is_some() {
-        notices::second_factor_changed(&site.mailer, &account, visitor.language, false);
+        notices::second_factor_changed(&site.mailer, &account, visitor.locale.language, false);
     }
     let account = Account { password_hash: Some(hash), totp_sealed: None, ..account };
     let mut response = redirect(&visitor, "/auth/sign-in");

@@ -42,7 +42,7 @@ pub async fn open_session(
         })
         .await?;
     let account = site.store.accounts().get(account).await?;
-    let account = account.ok_or_else(|| PageError::internal(visitor.language))?;
+    let account = account.ok_or_else(|| PageError::internal(visitor.locale))?;
     let path = match account.access_review_since_ms {
         Some(_) => ACCESS_REVIEW_PATH,
         None => path,

@@ -47,7 +47,7 @@ async fn show(request: HttpRequest, visitor: Visitor) -> HttpResponse {
 }
 
 fn form(visitor: &Visitor, email: &str, next: &str, error: Option<Text>) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let body = html! {
         h1 { (l.t(texts::SIGN_IN_TITLE)) }
         p.lead { (l.t(texts::SIGN_IN_LEAD)) }
@@ -90,7 +90,7 @@ async fn sign_in(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let key = totp::derive_key(&site.hasher, fields.secret("password"), sealed).await?;
     let ticket = SecondStepTicket {
         account: account.id,
-        key: key.ok_or_else(|| PageError::internal(visitor.language))?,
+        key: key.ok_or_else(|| PageError::internal(visitor.locale))?,
     };
     let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
     let mut response = redirect(&visitor, &format!("{STEP_PATH}?next={next}"));
@@ -119,7 +119,7 @@ async fn show_step(request: HttpRequest, visitor: Visitor, site: Site) -> HttpRe
 }
 
 fn step_form(visitor: &Visitor, next: &str, error: Option<Text>) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let body = html! {
         h1 { (l.t(texts::STEP_TITLE)) }
         p.lead { (l.t(texts::STEP_LEAD)) }

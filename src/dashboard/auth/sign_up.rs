@@ -32,7 +32,7 @@ async fn show(visitor: Visitor, site: Site) -> HttpResponse {
 }
 
 fn form(visitor: &Visitor, site: &SiteState, email: &str, error: Option<&str>) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let free_otps = site.free_otps();
     let hint = password_hint(visitor);
     let body = html! {
@@ -59,7 +59,7 @@ fn form(visitor: &Visitor, site: &SiteState, email: &str, error: Option<&str>) -
 }
 
 async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageResult {
-    let l = visitor.language;
+    let l = visitor.locale;
     let typed = fields.trimmed("email");
     let caller = Caller::Stranger(visitor.address);
     let counted = typed.to_lowercase();
@@ -85,7 +85,7 @@ async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let landing = visitor.referral.clone();
     let landing = landing.map(|code| (code, visitor.signed_in.as_ref().map(|(_, a)| a.id)));
     if site.mailer.is_configured() {
-        let request = SignUpRequest { email, password_hash, language: l, landing };
+        let request = SignUpRequest { email, password_hash, language: l.language, landing };
         return confirmation::request(&site, &visitor, request);
     }
     let opened = site
@@ -97,7 +97,7 @@ async fn sign_up(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
                 password_hash: Some(password_hash),
                 operator: false,
                 language: None,
-                page_language: Some(l),
+                page_language: Some(l.language),
                 created_at_ms: unix_ms(),
             },
             landing: landing.as_ref().map(|(code, account)| ReferralVisit {

@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 use nexo_domain::billing::banks::bank_name;
 use nexo_domain::billing::ledger::{Bucket, Buckets};
-use nexo_domain::otp::Language;
 use nexo_entities::store::billing::payouts::Payout;
 use nexo_entities::store::billing::referrals::Referral;
 
 use super::elements::{Tone, pill, usd};
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, overview, referrals, wallet};
 use crate::dashboard::web::SiteState;
 
@@ -20,18 +20,18 @@ pub fn bucket_name(bucket: Bucket) -> Text {
 }
 
 /// The wallet's total and its buckets, in the order of spending.
-pub fn wallet_summary(l: Language, wallet: &Buckets, site: &SiteState) -> Markup {
+pub fn wallet_summary(l: Locale, wallet: &Buckets, site: &SiteState) -> Markup {
     let otps = wallet.total().get() / site.terms.current().price.get().max(1);
     html! {
         dl.figures {
             div.figure.strong {
                 dt { (l.t(overview::TOTAL)) }
-                dd { (usd(wallet.total())) span.more { (l.t_with(overview::ENOUGH_FOR, &[("count", &otps)])) } }
+                dd { (usd(l, wallet.total())) span.more { (l.t_with(overview::ENOUGH_FOR, &[("count", &otps)])) } }
             }
             @for bucket in Bucket::ALL {
                 div.figure {
                     dt { (l.t(bucket_name(bucket))) }
-                    dd { (usd(wallet.of(bucket))) }
+                    dd { (usd(l, wallet.of(bucket))) }
                 }
             }
         }
@@ -47,7 +47,7 @@ pub fn payment_method_name(provider: &str) -> Text {
 }
 
 /// Whether a referral still earns commissions.
-pub fn referral_state(l: Language, referral: &Referral) -> Markup {
+pub fn referral_state(l: Locale, referral: &Referral) -> Markup {
     match (referral.ended_at_ms, referral.revoked) {
         (None, _) => pill(Tone::Good, l.t(referrals::ACTIVE)),
         (Some(_), true) => pill(Tone::Bad, l.t(referrals::REVOKED)),
@@ -56,7 +56,7 @@ pub fn referral_state(l: Language, referral: &Referral) -> Markup {
 }
 
 /// Whether a payout's money was sent.
-pub fn payout_state(l: Language, payout: &Payout) -> Markup {
+pub fn payout_state(l: Locale, payout: &Payout) -> Markup {
     match payout.sent_at_ms {
         Some(_) => pill(Tone::Good, l.t(referrals::SENT)),
         None => pill(Tone::Busy, l.t(referrals::TO_BE_SENT)),
@@ -88,20 +88,6 @@ pub fn payout_address(kind: &str, address: &str) -> String {
     }
 }
 
-/// A whole number with groups of three digits, as both languages read it: `260 000`.
-pub fn grouped(number: i64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) && !text.ends_with('-') {
-            // A narrow no-break space.
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,18 +98,5 @@ mod tests {
         assert_eq!(payout_address("bank", account), "Vietcombank (970436) 0123456789 NGUYEN VAN A");
         assert_eq!(payout_address("bank", "123456 1 A"), "123456 1 A");
         assert_eq!(payout_address("usdt", "T9 x"), "T9 x");
-    }
-
-    #[test]
-    fn thousands_are_grouped() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (26_000, "26\u{202f}000"),
-            (1_234_567, "1\u{202f}234\u{202f}567"),
-            (-123_456, "-123\u{202f}456"),
-        ] {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

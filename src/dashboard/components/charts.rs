@@ -1,14 +1,15 @@
 //! SVG charts, rendered on the server.
 
 use maud::{Markup, html};
-use nexo_domain::otp::Language;
 
+use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::figures::Percent;
 use crate::dashboard::texts::{Translate, overview as texts};
 
 /// One day of the chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Day {
-    /// Month and day, `05-25`.
+    /// The day and month, `05-25` or `25/05`.
     pub label: String,
     pub delivered: u64,
     pub failed: u64,
@@ -51,7 +52,7 @@ fn coordinate(value: f64) -> String {
 }
 
 /// OTPs per day as stacked bars (delivered below failed), and the delivery rate as a line.
-pub fn days(l: Language, days: &[Day]) -> Markup {
+pub fn days(l: Locale, days: &[Day]) -> Markup {
     let most = round_up(days.iter().map(Day::total).max().unwrap_or(0).max(4));
     let width = DAY_WIDTH * days.len().max(1) as f64;
     let height = |count: u64| count as f64 / most as f64 * HEIGHT;
@@ -63,7 +64,7 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
     );
     html! {
         div.chart-box {
-            ul.axis aria-hidden="true" { @for half in [2, 1, 0] { li { (most * half / 2) } } }
+            ul.axis aria-hidden="true" { @for half in [2, 1, 0] { li { (l.show(most * half / 2)) } } }
             svg.chart.plot viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none"
                 role="img" aria-label=(label) {
                 @for half in 0..=2 {
@@ -74,7 +75,7 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
                     @let left = coordinate(DAY_WIDTH * index as f64 + (DAY_WIDTH - BAR_WIDTH) / 2.0);
                     @let (low, high) = (height(day.delivered), height(day.failed));
                     g {
-                        title { (day.label) ": " (day.delivered) " ✓ " (day.failed) " ✗" }
+                        title { (day.label) ": " (l.show(day.delivered)) " ✓ " (l.show(day.failed)) " ✗" }
                         @if day.delivered > 0 {
                             rect.delivered x=(left) width=(BAR_WIDTH)
                                 y=(coordinate(HEIGHT - low)) height=(coordinate(low)) {}
@@ -87,7 +88,7 @@ pub fn days(l: Language, days: &[Day]) -> Markup {
                 }
                 (rate_line(days))
             }
-            ul.axis aria-hidden="true" { @for half in [2, 1, 0] { li { (half * 50) " %" } } }
+            ul.axis aria-hidden="true" { @for half in [2, 1, 0] { li { (l.show(Percent(f64::from(half * 50), 0))) } } }
             (day_axis(days))
         }
         ul.legend {
@@ -149,7 +150,7 @@ pub struct CarrierRate {
 }
 
 /// The delivery rate of each carrier as a bar.
-pub fn carrier_rates(l: Language, rates: &[CarrierRate]) -> Markup {
+pub fn carrier_rates(l: Locale, rates: &[CarrierRate]) -> Markup {
     html! {
         div.bars {
             @for rate in rates {
@@ -159,7 +160,7 @@ pub fn carrier_rates(l: Language, rates: &[CarrierRate]) -> Markup {
                         span { (rate.name) }
                         span.number {
                             (l.t_with(texts::SHARE, &[
-                                ("percent", &percent),
+                                ("percent", &Percent(percent, 1)),
                                 ("count", &(rate.delivered + rate.failed)),
                             ]))
                         }
@@ -176,6 +177,7 @@ pub fn carrier_rates(l: Language, rates: &[CarrierRate]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexo_domain::otp::Language;
 
     #[test]
     fn an_axis_ends_at_a_round_number() {
@@ -196,7 +198,9 @@ mod tests {
     fn a_chart_has_a_bar_for_each_day_with_otps() {
         let day =
             |label: &str, delivered, failed| Day { label: label.to_owned(), delivered, failed };
-        let drawn = days(Language::En, &[day("05-24", 0, 0), day("05-25", 3, 1)]).into_string();
+        let drawn =
+            days(Locale::now(Language::En, None), &[day("05-24", 0, 0), day("05-25", 3, 1)])
+                .into_string();
         assert_eq!(drawn.matches("rect class=\"delivered\"").count(), 1, "{drawn}");
         assert!(drawn.contains("M15.0 25.0h0"), "a dot at 75 %: {drawn}");
         assert!(drawn.contains("M10.0 25.0h10"), "a line for the only day: {drawn}");

@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 use nexo_domain::call::outcome::Status;
 use nexo_domain::money::Micros;
-use nexo_domain::otp::Language;
 use nexo_entities::store::deliveries::Delivery;
 
 use super::elements::{Tone, pill, time, usd};
 use super::table::Column::{Head, Left, Right};
 use super::table::table;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, deliveries as texts};
 
 pub fn status_name(status: Status) -> Text {
@@ -19,7 +19,7 @@ pub fn status_name(status: Status) -> Text {
     }
 }
 
-pub fn status_pill(l: Language, status: Status) -> Markup {
+pub fn status_pill(l: Locale, status: Status) -> Markup {
     let tone = match status {
         Status::Sent => Tone::Busy,
         Status::Delivered => Tone::Good,
@@ -29,7 +29,7 @@ pub fn status_pill(l: Language, status: Status) -> Markup {
 }
 
 /// Marks a delivery that only the sandbox took: by a test key, or because no carrier has a gateway.
-pub fn sandbox_pill(l: Language, delivery: &Delivery) -> Markup {
+pub fn sandbox_pill(l: Locale, delivery: &Delivery) -> Markup {
     let text = match (delivery.test, delivery.sandbox) {
         (true, _) => texts::TEST,
         (false, true) => texts::SANDBOX,
@@ -38,7 +38,7 @@ pub fn sandbox_pill(l: Language, delivery: &Delivery) -> Markup {
     html! { " " (pill(Tone::Plain, l.t(text))) }
 }
 
-pub fn refund_pill(l: Language, delivery: &Delivery) -> Markup {
+pub fn refund_pill(l: Locale, delivery: &Delivery) -> Markup {
     html! { @if delivery.refunded { " " (pill(Tone::Plain, l.t(texts::REFUNDED))) } }
 }
 
@@ -50,7 +50,7 @@ pub fn net_cost(delivery: &Delivery) -> Micros {
     }
 }
 
-pub fn delivery_table(l: Language, deliveries: &[Delivery]) -> Markup {
+pub fn delivery_table(l: Locale, deliveries: &[Delivery]) -> Markup {
     let columns = [
         Head(texts::TIME),
         Left(texts::STATUS),
@@ -61,12 +61,12 @@ pub fn delivery_table(l: Language, deliveries: &[Delivery]) -> Markup {
     ];
     let rows = deliveries.iter().map(|delivery| {
         [
-            html! { a href={ "/dashboard/deliveries/" (delivery.id) } { (time(delivery.created_at_ms)) } },
+            html! { a href={ "/dashboard/deliveries/" (delivery.id) } { (time(l, delivery.created_at_ms)) } },
             html! { (status_pill(l, delivery.status)) (refund_pill(l, delivery)) },
             html! { span.nowrap.number { (delivery.phone) } (sandbox_pill(l, delivery)) },
             html! { (delivery.carrier.brand()) },
             html! { (delivery.error_code.as_deref().unwrap_or("–")) },
-            usd(net_cost(delivery)),
+            usd(l, net_cost(delivery)),
         ]
     });
     table(l, texts::TITLE, columns, rows)

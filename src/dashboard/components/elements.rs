@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 use nexo_domain::money::Micros;
-use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
 
+use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::figures::Vnd;
 use crate::dashboard::texts::{Translate, frame};
 
 /// The colour of a pill. Its text says the same, so colour alone carries no information.
@@ -27,32 +28,56 @@ pub fn pill(tone: Tone, text: &str) -> Markup {
     html! { span class=(class) { (text) } }
 }
 
-/// A time to the second, UTC: `2026-05-25 10:00:00`.
-pub fn time(at_ms: i64) -> Markup {
-    let exact = rfc3339(at_ms);
-    let seconds: String = exact.chars().take(19).collect();
-    html! { time datetime=(exact) { (seconds.replace('T', " ")) } }
+/// A time in a list: its age within the last day, else the time in the viewer's zone. Its tooltip is the UTC time.
+pub fn time(l: Locale, at_ms: i64) -> Markup {
+    match l.age(at_ms) {
+        // The script keeps the age true while the page is open.
+        Some(age) => html! {
+            time datetime=(rfc3339(at_ms)) title=(utc(at_ms)) data-age { (age) }
+        },
+        None => at(l, at_ms),
+    }
+}
+
+/// A time in the viewer's zone, and its age within the last day.
+pub fn exact_time(l: Locale, at_ms: i64) -> Markup {
+    html! {
+        (at(l, at_ms))
+        @if l.age(at_ms).is_some() { " " span.faint { "· " (time(l, at_ms)) } }
+    }
+}
+
+fn at(l: Locale, at_ms: i64) -> Markup {
+    html! { time datetime=(rfc3339(at_ms)) title=(utc(at_ms)) { (l.time(at_ms)) } }
+}
+
+/// A time for a tooltip: `2026-05-25 10:00:00 UTC`.
+fn utc(at_ms: i64) -> String {
+    let time = rfc3339(at_ms).replace('T', " ");
+    format!("{} UTC", time.trim_end_matches('Z'))
 }
 
 /// A time, or "never".
-pub fn time_or_never(l: Language, at_ms: Option<i64>) -> Markup {
+pub fn time_or_never(l: Locale, at_ms: Option<i64>) -> Markup {
     match at_ms {
-        Some(at_ms) => time(at_ms),
+        Some(at_ms) => time(l, at_ms),
         None => html! { span.faint { (l.t(frame::NEVER)) } },
     }
 }
 
-/// An amount in US dollars: `$0.022`, `−$0.022`.
-pub fn usd(amount: Micros) -> Markup {
-    let text = amount.to_string();
-    html! {
-        span.money {
-            @match text.strip_prefix('-') {
-                Some(amount) => { "−$" (amount) }
-                None => { "$" (text) }
-            }
-        }
-    }
+/// An amount in US dollars: `$0.022`, `0,022 USD`.
+pub fn usd(l: Locale, amount: Micros) -> Markup {
+    html! { span.money { (l.show(amount)) } }
+}
+
+/// An amount in đồng: `260,000 VND`, `260.000 ₫`.
+pub fn vnd(l: Locale, amount: i64) -> Markup {
+    html! { span.money { (l.show(Vnd(amount))) } }
+}
+
+/// A duration in milliseconds: `1,234 ms`.
+pub fn milliseconds(l: Locale, ms: i64) -> Markup {
+    html! { span.number { (l.t_with(frame::MILLISECONDS, &[("count", &ms)])) } }
 }
 
 /// A success message above a page.
@@ -66,7 +91,7 @@ pub fn error_notice(text: &str) -> Markup {
 }
 
 /// A secret that is shown only once, with a copy button.
-pub fn secret_once(l: Language, label: &str, secret: &str) -> Markup {
+pub fn secret_once(l: Locale, label: &str, secret: &str) -> Markup {
     html! {
         div.secret {
             label for="secret" { (label) }
@@ -80,12 +105,12 @@ pub fn secret_once(l: Language, label: &str, secret: &str) -> Markup {
 
 /// A button that copies the element before it: the value of a field, or the text of anything else. Without a script
 /// it is hidden.
-pub fn copy_button(l: Language) -> Markup {
+pub fn copy_button(l: Locale) -> Markup {
     copy_value(l, "")
 }
 
 /// A button that copies `value`, for a text that is displayed in another form.
-pub fn copy_value(l: Language, value: &str) -> Markup {
+pub fn copy_value(l: Locale, value: &str) -> Markup {
     html! {
         button.copy.second.small type="button" data-copy=(value) data-done=(l.t(frame::COPIED)) aria-live="polite" {
             (l.t(frame::COPY))
@@ -94,7 +119,7 @@ pub fn copy_value(l: Language, value: &str) -> Markup {
 }
 
 /// A block of code or of a request, with a copy button.
-pub fn code_block(l: Language, text: &str) -> Markup {
+pub fn code_block(l: Locale, text: &str) -> Markup {
     html! {
         div.code-block {
             pre tabindex="0" { code { (text) } }

@@ -122,7 +122,7 @@ impl Confirmation<'_> {
                     (self.fields)
                     div.actions {
                         button.danger.strong type="submit" { (self.button) }
-                        a.button.second href=(self.back) { (viewer.language().t(frame::CANCEL)) }
+                        a.button.second href=(self.back) { (viewer.locale().t(frame::CANCEL)) }
                     }
                 }
             }

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use nexo_actors::dispatch::live_deliveries::Progress;
 use nexo_domain::call::steps::{CallStep, StepKind};
-use nexo_domain::otp::Language;
 use nexo_entities::store::ledger::posting::CallAttempt;
 
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, deliveries as texts};
 
 const WIDTH: i32 = 680;
@@ -59,7 +59,7 @@ fn rung(at_ms: i64, direction: Direction, text: &str) -> Rung {
 
 /// The INVITE, the carrier's responses that arrived, and the steps of the call, in chronological order.
 fn rungs(
-    l: Language,
+    l: Locale,
     started_at_ms: i64,
     responses: [(Option<i64>, Text); 3],
     steps: &[CallStep],
@@ -87,7 +87,7 @@ fn rungs(
 }
 
 /// The rungs of a finished attempt.
-pub fn of_attempt(l: Language, attempt: &CallAttempt) -> Vec<Rung> {
+pub fn of_attempt(l: Locale, attempt: &CallAttempt) -> Vec<Rung> {
     let responses = [
         (attempt.accepted_at_ms, texts::STEP_ACCEPTED),
         (attempt.ringing_at_ms, texts::STEP_RINGING),
@@ -115,7 +115,7 @@ pub fn of_attempt(l: Language, attempt: &CallAttempt) -> Vec<Rung> {
 }
 
 /// The rungs so far of a call in progress.
-pub fn of_progress(l: Language, progress: &Progress) -> Vec<Rung> {
+pub fn of_progress(l: Locale, progress: &Progress) -> Vec<Rung> {
     let responses = [
         (Some(progress.accepted_at_ms), texts::STEP_ACCEPTED),
         (progress.ringing_at_ms, texts::STEP_RINGING),
@@ -126,10 +126,10 @@ pub fn of_progress(l: Language, progress: &Progress) -> Vec<Rung> {
 
 /// Draws the rungs with the seconds since the first. The label lists the same for screen readers. The stylesheet shows
 /// the diagram or, where it has no room, the list.
-pub fn draw(l: Language, rungs: &[Rung], far_end: &str) -> Markup {
+pub fn draw(l: Locale, rungs: &[Rung], far_end: &str) -> Markup {
     let start = rungs.first().map_or(0, |rung| rung.at_ms);
     let bottom = TOP + ROW * i32::try_from(rungs.len()).unwrap_or(0);
-    let since = |rung: &Rung| format!("{:.2} s", (rung.at_ms - start) as f64 / 1000.0);
+    let since = |rung: &Rung| l.seconds(rung.at_ms - start, 2);
     let steps: Vec<String> =
         rungs.iter().map(|rung| format!("{} {}", since(rung), rung.text)).collect();
     let label = format!("{}: {}", l.t(texts::LADDER), steps.join("; "));
@@ -182,6 +182,7 @@ fn draw_rung(rung: &Rung, y: i32, since: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexo_domain::otp::Language;
 
     fn progress() -> Progress {
         Progress {
@@ -199,7 +200,8 @@ mod tests {
 
     #[test]
     fn the_rungs_are_in_chronological_order() {
-        let rungs = of_progress(Language::En, &progress());
+        let l = Locale::now(Language::En, None);
+        let rungs = of_progress(l, &progress());
         let texts: Vec<&str> = rungs.iter().map(|rung| rung.text.as_str()).collect();
         assert_eq!(
             texts,
@@ -212,7 +214,7 @@ mod tests {
                 "code read in full (1)"
             ]
         );
-        let drawn = draw(Language::En, &rungs, "+84981234567").into_string();
+        let drawn = draw(l, &rungs, "+84981234567").into_string();
         assert!(drawn.contains("12.00 s") && drawn.contains("role=\"img\""), "{drawn}");
     }
 }

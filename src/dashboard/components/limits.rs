@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 use nexo_domain::account::quota::QuotaKind;
-use nexo_domain::otp::Language;
 
 use super::{Head, Right, Tone, pill, table};
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, account::limits as texts};
 use crate::quotas::QuotaStatus;
 
@@ -30,22 +30,22 @@ pub fn quota_name(kind: QuotaKind) -> Text {
 }
 
 /// A table of quotas. Used-up ones are marked.
-pub fn quota_table(l: Language, quotas: &[QuotaStatus]) -> Markup {
+pub fn quota_table(l: Locale, quotas: &[QuotaStatus]) -> Markup {
     let columns = [Head(texts::ACTION), Right(texts::USED), Right(texts::LIMIT)];
     table(l, texts::TITLE, columns, quotas.iter().map(|quota| row(l, quota)))
 }
 
-fn row(l: Language, quota: &QuotaStatus) -> [Markup; 3] {
+fn row(l: Locale, quota: &QuotaStatus) -> [Markup; 3] {
     let is_used_up = quota.limit.is_some_and(|limit| quota.used >= limit.into());
     [
         html! { (l.t(quota_name(quota.kind))) " " code.faint { (quota.kind) } },
         html! {
-            @if is_used_up { (pill(Tone::Bad, &quota.used.to_string())) } @else { (quota.used) }
+            @if is_used_up { (pill(Tone::Bad, &l.show(quota.used))) } @else { (l.show(quota.used)) }
         },
         html! {
             @if quota.own.is_some() { (pill(Tone::Plain, l.t(texts::OWN))) " " }
             @match quota.limit {
-                Some(limit) => (limit),
+                Some(limit) => (l.show(limit)),
                 None => (l.t(texts::UNLIMITED)),
             }
         },

@@ -13,15 +13,15 @@ mod table;
 mod webhook_attempts;
 
 pub(super) use billing::{
-    bank_text, bucket_name, grouped, payment_method_name, payout_address, payout_state,
-    payout_wallet_name, referral_state, wallet_summary,
+    bank_text, bucket_name, payment_method_name, payout_address, payout_state, payout_wallet_name,
+    referral_state, wallet_summary,
 };
 pub(super) use deliveries::{
     delivery_table, net_cost, refund_pill, sandbox_pill, status_name, status_pill,
 };
 pub(super) use elements::{
-    Tone, code_block, copy_button, copy_value, empty_state, error_notice, page_head, pill,
-    secret_once, success_notice, time, time_or_never, usd,
+    Tone, code_block, copy_button, copy_value, empty_state, error_notice, exact_time, milliseconds,
+    page_head, pill, secret_once, success_notice, time, time_or_never, usd, vnd,
 };
 pub(super) use examples::send_otp_curl;
 pub(super) use fields::{Confirmation, Field, button_form, hidden, select};

@@ -2,12 +2,12 @@
 
 use maud::{Markup, html};
 use nexo_domain::ids::DeliveryId;
-use nexo_domain::otp::Language;
 use nexo_domain::webhook::test_body;
 use url::Url;
 use uuid::Uuid;
 
 use super::elements::code_block;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::Translate;
 use crate::dashboard::texts::developer::webhooks as texts;
 
@@ -80,7 +80,7 @@ const EXAMPLE_DELIVERY: DeliveryId =
 const SENT_AT_MS: i64 = 1_767_225_600_000;
 
 /// The receiver in three languages, each in a collapsible block.
-pub fn snippets(l: Language, url: Option<&str>) -> Markup {
+pub fn snippets(l: Locale, url: Option<&str>) -> Markup {
     let url = url.unwrap_or("https://your-app.example/webhooks/nexo");
     // A percent-encoded quote cannot end a string of the examples.
     let url = url.replace('\'', "%27");

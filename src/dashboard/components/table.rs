@@ -1,9 +1,9 @@
 //! Tables and the links between their pages.
 
 use maud::{Markup, html};
-use nexo_domain::otp::Language;
 use url::form_urlencoded;
 
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, frame};
 
 /// A column's heading and its kind of cells.
@@ -21,7 +21,7 @@ pub enum Column {
 /// A table, with one cell per column in each row. If the table has no room for its columns, the stylesheet draws each
 /// row as a card and writes the heading beside each cell. So no cell is ever outside the screen.
 pub fn table<const N: usize>(
-    l: Language,
+    l: Locale,
     name: Text,
     columns: [Column; N],
     rows: impl IntoIterator<Item = [Markup; N]>,
@@ -48,7 +48,7 @@ pub fn table<const N: usize>(
     }
 }
 
-fn draw_cell(l: Language, column: Column, cell: Markup) -> Markup {
+fn draw_cell(l: Locale, column: Column, cell: Markup) -> Markup {
     html! {
         @match column {
             Column::Head(_) => th scope="row" { (cell) },
@@ -65,7 +65,7 @@ fn value(cell: Markup) -> Markup {
 }
 
 /// Links to the first and the next page of a list, if they exist.
-pub fn pager(l: Language, newest: Option<&str>, older: Option<&str>) -> Markup {
+pub fn pager(l: Locale, newest: Option<&str>, older: Option<&str>) -> Markup {
     html! {
         div.pager {
             @if let Some(newest) = newest {
@@ -80,7 +80,7 @@ pub fn pager(l: Language, newest: Option<&str>, older: Option<&str>) -> Markup {
 
 /// The pager of a list with an offset, which was queried for one row more than a page shows.
 pub fn offset_pager(
-    l: Language,
+    l: Locale,
     path: &str,
     query: &[(&str, &str)],
     skip: u32,

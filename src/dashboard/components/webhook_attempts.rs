@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use nexo_entities::store::webhooks::attempts::WebhookAttempt;
 
-use super::elements::{Tone, pill, time};
+use super::elements::{Tone, milliseconds, pill, time};
 use super::fields::button_form;
 use super::table::Column::{Actions, Head, Left, Right};
 use super::table::table;
@@ -23,7 +23,7 @@ pub fn attempt_state(member: &Member, attempt: &WebhookAttempt) -> Markup {
         "failed" => (Tone::Bad, texts::FAILED),
         _ => (Tone::Plain, texts::UNKNOWN),
     };
-    pill(tone, member.language().t(text))
+    pill(tone, member.locale().t(text))
 }
 
 pub fn is_finished(attempt: &WebhookAttempt) -> bool {
@@ -39,17 +39,18 @@ pub fn attempt_table(member: &Member, attempts: &[WebhookAttempt]) -> Markup {
         Right(texts::DURATION),
         Actions,
     ];
+    let l = member.locale();
     let rows = attempts.iter().map(|attempt| {
         [
-            html! { a href=(attempt_path(attempt.id)) { (time(attempt.created_at_ms)) } },
+            html! { a href=(attempt_path(attempt.id)) { (time(l, attempt.created_at_ms)) } },
             html! { code { (attempt.event_type) } },
             attempt_state(member, attempt),
             response_summary(attempt),
-            html! { @if let Some(ms) = attempt.duration_ms { (ms) " ms" } },
+            html! { @if let Some(ms) = attempt.duration_ms { (milliseconds(l, ms)) } },
             html! { @if is_finished(attempt) { (replay_button(member, attempt)) } },
         ]
     });
-    table(member.language(), texts::ATTEMPTS, columns, rows)
+    table(l, texts::ATTEMPTS, columns, rows)
 }
 
 /// The response's status code, or the error if there is no response.
@@ -65,6 +66,6 @@ pub fn response_summary(attempt: &WebhookAttempt) -> Markup {
 
 pub fn replay_button(member: &Member, attempt: &WebhookAttempt) -> Markup {
     let action = format!("{}/replay", attempt_path(attempt.id));
-    let label = member.language().t(texts::REPLAY);
+    let label = member.locale().t(texts::REPLAY);
     button_form(member, &action, "second small", label)
 }

@@ -66,7 +66,7 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
 }
 
 fn editor(member: &Member, key: &Key, text: &str, error: Option<&AllowlistError>) -> HttpResponse {
-    let l = member.language();
+    let l = member.locale();
     let title = l.t_with(texts::ALLOWLIST_TITLE, &[("name", &key.name)]);
     let address = member.visitor.address;
     let locks_out = error == Some(&AllowlistError::LocksOut);
@@ -100,7 +100,7 @@ fn editor(member: &Member, key: &Key, text: &str, error: Option<&AllowlistError>
 }
 
 fn error_message(member: &Member, error: &AllowlistError) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let address = member.visitor.address;
     error_notice(&match error {
         AllowlistError::Line { line, entry } => {
@@ -124,7 +124,7 @@ async fn save(Posted(member, fields): Posted<Member>, id: Id, site: Site) -> Pag
     let saved = site.store.accounts().set_allowlist(member.id(), key.id, &list, unix_ms()).await?;
     match saved {
         true => Ok(redirect(&member, &format!("/dashboard/api-keys?saved={}", key.id))),
-        false => Err(PageError::not_found(member.language())),
+        false => Err(PageError::not_found(member.locale())),
     }
 }
 

@@ -6,12 +6,12 @@ use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use nexo_domain::account::quota::QuotaKind;
-use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::api_keys::{Key, MAX_ACTIVE_KEYS, NewKey};
 use nexo_entities::store::{Conflict, StoreError};
 
 use super::key::{active_key_of, key_of, masked};
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::developer::api_keys as texts;
 use crate::dashboard::texts::{Text, Translate, frame};
 use crate::dashboard::web::*;
@@ -37,7 +37,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
 
 async fn changed_notice(site: &SiteState, member: &Member, id: &str, text: Text) -> Option<Markup> {
     let key = key_of(site, member, id).await.ok()?;
-    let text = member.language().t_with(text, &[("name", &key.name)]);
+    let text = member.locale().t_with(text, &[("name", &key.name)]);
     Some(success_notice(&text))
 }
 
@@ -48,7 +48,7 @@ async fn list(
     name: &str,
     status: StatusCode,
 ) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let keys = site.store.accounts().keys(Some(member.id())).await?;
     let (active, revoked): (Vec<Key>, Vec<Key>) =
         keys.into_iter().partition(|key| key.revoked_at_ms.is_none());
@@ -70,12 +70,12 @@ async fn list(
     Ok(page.respond(member))
 }
 
-fn key_table(l: Language, keys: &[Key]) -> Markup {
+fn key_table(l: Locale, keys: &[Key]) -> Markup {
     let columns = [Head(texts::KEY), Left(texts::ALLOWED_IPS), Left(texts::LAST_USED), Actions];
     table(l, texts::TITLE, columns, keys.iter().map(|key| row(l, key)))
 }
 
-fn row(l: Language, key: &Key) -> [Markup; 4] {
+fn row(l: Locale, key: &Key) -> [Markup; 4] {
     let allowed = match key.allowlist.as_slice() {
         [] => l.t(texts::ANY_ADDRESS).to_owned(),
         [only] => only.clone(),
@@ -87,7 +87,7 @@ fn row(l: Language, key: &Key) -> [Markup; 4] {
             (key.name)
             @if key.test { " " (pill(Tone::Busy, l.t(texts::TEST))) }
             div.more {
-                code { (masked(key)) } " · " (l.t(texts::CREATED)) " " (time(key.created_at_ms))
+                code { (masked(key)) } " · " (l.t(texts::CREATED)) " " (time(l, key.created_at_ms))
             }
         },
         html! { (allowed) },
@@ -108,7 +108,7 @@ fn row(l: Language, key: &Key) -> [Markup; 4] {
 }
 
 fn new_key_form(member: &Member, name: &str) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let kinds = [("live", l.t(texts::KIND_LIVE)), ("test", l.t(texts::KIND_TEST))];
     html! {
         section.card #new {
@@ -124,7 +124,7 @@ fn new_key_form(member: &Member, name: &str) -> Markup {
 }
 
 async fn create(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let typed = fields.trimmed("name");
     let Ok(name) = input::name(typed) else {
         let error = Some(error_notice(l.t(texts::NAME_WRONG)));
@@ -133,7 +133,7 @@ async fn create(Posted(member, fields): Posted<Member>, site: Site) -> PageResul
     site.quotas.take(QuotaKind::ApiKeys, member.id()).await?;
     let is_test = fields.get("kind") == "test";
     let mode = if is_test { KeyMode::Test } else { KeyMode::Live };
-    let key = new_api_key(mode).map_err(|_| PageError::internal(member.language()))?;
+    let key = new_api_key(mode).map_err(|_| PageError::internal(member.locale()))?;
     let created = site
         .store
         .accounts()
@@ -159,7 +159,7 @@ async fn create(Posted(member, fields): Posted<Member>, site: Site) -> PageResul
 
 /// The page that shows a key once. It is the response to the form itself, so no address shows the key again.
 fn created_page(site: &SiteState, member: &Member, key: &ApiKey) -> HttpResponse {
-    let l = member.language();
+    let l = member.locale();
     let example = send_otp_curl(&site.public_url.link("/api/v1/send-otp"), key.reveal());
     let body = html! {
         (page_head(l.t(texts::TITLE), None, html! {}))
@@ -185,7 +185,7 @@ async fn confirm(
     action: &str,
     [title, text, button]: [Text; 3],
 ) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let key = active_key_of(site, &member, id).await?;
     let title = l.t_with(title, &[("name", &key.name)]);
     let page = Confirmation {
@@ -220,7 +220,7 @@ async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
     let old = active_key_of(&site, &member, &id).await?;
     site.quotas.take(QuotaKind::ApiKeys, member.id()).await?;
     let mode = if old.test { KeyMode::Test } else { KeyMode::Live };
-    let key = new_api_key(mode).map_err(|_| PageError::internal(member.language()))?;
+    let key = new_api_key(mode).map_err(|_| PageError::internal(member.locale()))?;
     let rotated = site
         .store
         .accounts()
@@ -228,6 +228,6 @@ async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
         .await?;
     match rotated {
         Some(_) => Ok(created_page(&site, &member, &key)),
-        None => Err(PageError::not_found(member.language())),
+        None => Err(PageError::not_found(member.locale())),
     }
 }

@@ -3,10 +3,10 @@
 use actix_web::web;
 use maud::{Markup, html};
 use nexo_domain::ids::AccountId;
-use nexo_domain::otp::Language;
 
 use super::key::masked;
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::developer::docs as texts;
 use crate::dashboard::texts::{Text, Translate};
 use crate::dashboard::web::*;
@@ -22,18 +22,18 @@ pub fn member_routes(config: &mut web::ServiceConfig) {
 async fn show(visitor: Visitor, site: Site) -> PageResult {
     let key = match &visitor.signed_in {
         Some((_, account)) => {
-            let refused = |error| PageError::new(ErrorKind::TooManyReads(error), visitor.language);
+            let refused = |error| PageError::new(ErrorKind::TooManyReads(error), visitor.locale);
             let _turn = site.read_limits.read(account.id).await.map_err(refused)?;
             masked_key(&site, account.id).await?
         }
         None => None,
     };
-    let body = reference(visitor.language, &site, key.as_deref());
+    let body = reference(visitor.locale, &site, key.as_deref());
     Ok(public_page(&visitor, texts::TITLE, body))
 }
 
 async fn show_member(member: Member, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let key = masked_key(&site, member.id()).await?;
     let body = reference(l, &site, key.as_deref());
     Ok(Page::new(NavItem::Docs, l.t(texts::TITLE), body).respond(&member))
@@ -136,7 +136,7 @@ fn method(method: &str, path: &str) -> Markup {
     html! { p { span.method { (method) } code { (path) } } }
 }
 
-fn reference(l: Language, site: &SiteState, key: Option<&str>) -> Markup {
+fn reference(l: Locale, site: &SiteState, key: Option<&str>) -> Markup {
     let base = site.public_url.link("/api/v1");
     html! {
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), html! {}))
@@ -173,7 +173,7 @@ fn reference(l: Language, site: &SiteState, key: Option<&str>) -> Markup {
     }
 }
 
-fn introduction(l: Language, site: &SiteState, base: &str) -> Markup {
+fn introduction(l: Locale, site: &SiteState, base: &str) -> Markup {
     let free = site.free_otps();
     html! {
         section #quickstart {
@@ -193,7 +193,7 @@ fn introduction(l: Language, site: &SiteState, base: &str) -> Markup {
     }
 }
 
-fn requests(l: Language, base: &str) -> Markup {
+fn requests(l: Locale, base: &str) -> Markup {
     html! {
         section #send {
             h2 { (l.t(texts::SEND)) }
@@ -225,7 +225,7 @@ fn requests(l: Language, base: &str) -> Markup {
     }
 }
 
-fn rules(l: Language) -> Markup {
+fn rules(l: Locale) -> Markup {
     html! {
         section #allowlist {
             h2 { (l.t(texts::ALLOWLIST)) }
@@ -238,7 +238,7 @@ fn rules(l: Language) -> Markup {
     }
 }
 
-fn tables(l: Language) -> Markup {
+fn tables(l: Locale) -> Markup {
     html! {
         section #errors {
             h2 { (l.t(texts::ERRORS)) }

@@ -10,7 +10,7 @@ use crate::dashboard::web::*;
 /// # Errors
 /// Not found, also if the key belongs to another account.
 pub async fn key_of(site: &SiteState, member: &Member, id: &str) -> Result<Key, PageError> {
-    let not_found = || PageError::not_found(member.language());
+    let not_found = || PageError::not_found(member.locale());
     let id: KeyId = id.parse().map_err(|_| not_found())?;
     let keys = site.store.accounts().keys(Some(member.id())).await?;
     keys.into_iter().find(|key| key.id == id).ok_or_else(not_found)
@@ -24,7 +24,7 @@ pub async fn active_key_of(site: &SiteState, member: &Member, id: &str) -> Resul
     let key = key_of(site, member, id).await?;
     match key.revoked_at_ms {
         None => Ok(key),
-        Some(_) => Err(PageError::not_found(member.language())),
+        Some(_) => Err(PageError::not_found(member.locale())),
     }
 }
 

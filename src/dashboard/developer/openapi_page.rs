@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
-use nexo_domain::otp::Language;
 use serde_json::Value;
 
 use crate::api::openapi;
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::Translate;
 use crate::dashboard::texts::developer::docs as texts;
 use crate::dashboard::web::*;
@@ -22,7 +22,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn show(visitor: Visitor) -> HttpResponse {
-    let l = visitor.language;
+    let l = visitor.locale;
     let paths = DOCUMENT["paths"].as_object();
     let body = html! {
         (page_head(l.t(texts::OPENAPI), Some(l.t(texts::OPENAPI_LEAD)), html! {
@@ -41,7 +41,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-fn operation_card(l: Language, path: &str, method: &str, operation: &Value) -> Markup {
+fn operation_card(l: Locale, path: &str, method: &str, operation: &Value) -> Markup {
     let parameters = operation["parameters"].as_array();
     let responses = operation["responses"].as_object();
     html! {

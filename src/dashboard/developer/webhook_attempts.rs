@@ -26,14 +26,14 @@ async fn attempt_of(
     member: &Member,
     id: &str,
 ) -> Result<WebhookAttempt, PageError> {
-    let not_found = || PageError::not_found(member.language());
+    let not_found = || PageError::not_found(member.locale());
     let id: WebhookAttemptId = id.parse().map_err(|_| not_found())?;
     let attempt = site.store.webhooks().attempt(id).await?;
     attempt.filter(|attempt| attempt.account_id == member.id()).ok_or_else(not_found)
 }
 
 async fn show(member: Member, id: Id, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let attempt = attempt_of(&site, &member, &id).await?;
     let endpoint = site.store.webhooks().endpoint(member.id(), attempt.endpoint_id).await?;
     let is_live = !is_finished(&attempt);
@@ -64,11 +64,16 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
                         dt { (l.t(texts::REPLAY_OF)) }
                         dd { a href=(attempt_path(original)) { (original) } }
                     }
-                    dt { (l.t(texts::TIME)) } dd { (time_or_never(l, attempt.started_at_ms)) }
+                    dt { (l.t(texts::TIME)) } dd {
+                        @match attempt.started_at_ms {
+                            Some(at_ms) => (exact_time(l, at_ms)),
+                            None => (time_or_never(l, None)),
+                        }
+                    }
                     dt { (l.t(texts::RESPONSE)) }
                     dd {
                         (response_summary(&attempt))
-                        @if let Some(ms) = attempt.duration_ms { " · " (ms) " ms" }
+                        @if let Some(ms) = attempt.duration_ms { " · " (milliseconds(l, ms)) }
                     }
                     @if let Some(error) = &attempt.error {
                         dt { (l.t(texts::ERROR)) } dd { (error) }
@@ -169,7 +174,7 @@ async fn replay(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
     match replayed {
         Ok(new) => Ok(redirect(&member, &attempt_path(new))),
         Err(StoreError::Conflict(Conflict::EndpointRemoved | Conflict::UnknownAttempt)) => {
-            Err(PageError::not_found(member.language()))
+            Err(PageError::not_found(member.locale()))
         }
         Err(error) => Err(error.into()),
     }

@@ -7,7 +7,8 @@ use nexo_actors::clock::unix_ms;
 use nexo_actors::webhook::client::TargetError;
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::ids::{DeliveryId, EndpointId, WebhookAttemptId};
-use nexo_domain::timestamp::{self, rfc3339};
+use nexo_domain::time_zone::Zone;
+use nexo_domain::timestamp;
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS, test_body};
 use nexo_entities::store::webhooks::endpoints::{Endpoint, EndpointChange, NewEndpoint};
 use nexo_entities::store::webhooks::history::{AttemptCursor, MAX_REPLAYED};
@@ -53,7 +54,7 @@ fn parse_cursor(text: &str) -> Option<AttemptCursor> {
 }
 
 async fn endpoint_of(site: &SiteState, member: &Member, id: &str) -> Result<Endpoint, PageError> {
-    let not_found = || PageError::not_found(member.language());
+    let not_found = || PageError::not_found(member.locale());
     let id: EndpointId = id.parse().map_err(|_| not_found())?;
     let endpoint = site.store.webhooks().endpoint(member.id(), id).await?;
     endpoint.ok_or_else(not_found)
@@ -70,7 +71,7 @@ async fn list(
     url: &str,
     status: StatusCode,
 ) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let endpoints = site.store.webhooks().endpoints(Some(member.id())).await?;
     let active = endpoints.iter().filter(|endpoint| endpoint.paused_at_ms.is_none()).count();
     let count = l.t_with(texts::COUNT, &[("count", &active), ("most", &MAX_ENDPOINTS)]);
@@ -97,7 +98,7 @@ async fn list(
 }
 
 fn state(member: &Member, endpoint: &Endpoint) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     match endpoint.paused_at_ms {
         None => pill(Tone::Good, l.t(texts::ACTIVE)),
         Some(_) => pill(Tone::Busy, l.t(texts::PAUSED)),
@@ -109,7 +110,7 @@ fn row(member: &Member, endpoint: &Endpoint) -> [Markup; 3] {
     [
         html! { a href=(path) { (endpoint.url) } },
         state(member, endpoint),
-        html! { a.button.second.small href=(path) { (member.language().t(texts::OPEN)) } },
+        html! { a.button.second.small href=(path) { (member.locale().t(texts::OPEN)) } },
     ]
 }
 
@@ -128,7 +129,7 @@ fn reason(error: &TargetError) -> Text {
 }
 
 async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let typed = fields.trimmed("url");
     let checked = site.webhook_rules.check_resolved(typed, &site.resolver);
     let url = match checked.await {
@@ -166,7 +167,7 @@ async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
 
 /// The page that shows a secret once.
 fn secret_page(member: &Member, id: EndpointId, url: &str, secret: &str) -> HttpResponse {
-    let l = member.language();
+    let l = member.locale();
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(url), html! {
             a.button href=(path_of(id)) { (l.t(texts::OPEN)) }
@@ -180,7 +181,7 @@ fn secret_page(member: &Member, id: EndpointId, url: &str, secret: &str) -> Http
 }
 
 async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let endpoint = endpoint_of(&site, &member, &id).await?;
     let notice = match query(&request, "told").as_deref() {
         Some("test") => Some(success_notice(l.t(texts::TEST_SENT))),
@@ -203,7 +204,7 @@ async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> P
         (page_head(l.t(texts::ENDPOINT), Some(&endpoint.url), html! { (state(&member, &endpoint)) }))
         @if let Some(notice) = notice { (notice) }
         @if let Some(until) = endpoint.old_secret_until_ms.filter(|until| *until > unix_ms()) {
-            p.notice.busy { (l.t_with(texts::OLD_UNTIL, &[("time", &minute(until))])) }
+            p.notice.busy { (l.t_with(texts::OLD_UNTIL, &[("time", &l.minute(until))])) }
         }
         (controls(&member, &endpoint))
         h2 { (l.t(texts::ATTEMPTS)) }
@@ -216,14 +217,8 @@ async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> P
     Ok(Page::new(NavItem::Webhooks, l.t(texts::ENDPOINT), body).respond(&member))
 }
 
-/// A time to the minute: `2026-05-25 10:00`.
-fn minute(at_ms: i64) -> String {
-    let exact = rfc3339(at_ms);
-    exact.chars().take(16).collect::<String>().replace('T', " ")
-}
-
 fn controls(member: &Member, endpoint: &Endpoint) -> Markup {
-    let l = member.language();
+    let l = member.locale();
     let path = path_of(endpoint.id);
     let (action, label) = match endpoint.paused_at_ms {
         None => ("pause", texts::PAUSE),
@@ -240,15 +235,17 @@ fn controls(member: &Member, endpoint: &Endpoint) -> Markup {
 }
 
 fn replay_form(member: &Member, endpoint: &Endpoint) -> Markup {
-    let l = member.language();
-    let since: String = rfc3339(unix_ms() - 24 * 3_600_000).chars().take(16).collect();
+    let l = member.locale();
+    let since_ms = l.now_ms - 24 * 3_600_000;
+    let since: String = l.zone.local(since_ms).to_string().chars().take(16).collect();
+    let label = l.t_with(texts::REPLAY_SINCE, &[("offset", &l.offset(since_ms))]);
     html! {
         section.card {
             h2 { (l.t(texts::REPLAY_ALL)) }
             p.lead { (l.t_with(texts::REPLAY_TEXT, &[("most", &MAX_REPLAYED)])) }
             form.row.tight method="post" action={ (path_of(endpoint.id)) "/replay-failed" } {
                 (form_token(member))
-                (Field::new("since", l.t(texts::REPLAY_SINCE)).kind("datetime-local").value(&since))
+                (Field::new("since", &label).kind("datetime-local").value(&since))
                 button.second type="submit" { (l.t(texts::REPLAY_ALL)) }
             }
         }
@@ -296,7 +293,7 @@ async fn confirm(
     labels: [Text; 3],
 ) -> PageResult {
     let endpoint = endpoint_of(site, &member, id).await?;
-    let l = member.language();
+    let l = member.locale();
     let path = path_of(endpoint.id);
     let [title, text, button] = labels.map(|label| l.t(label));
     let page = Confirmation {
@@ -335,7 +332,7 @@ async fn rotate(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageRe
         .await?;
     match rotated {
         true => Ok(secret_page(&member, endpoint.id, &endpoint.url, &secret)),
-        false => Err(PageError::not_found(member.language())),
+        false => Err(PageError::not_found(member.locale())),
     }
 }
 
@@ -355,7 +352,7 @@ async fn test(Posted(member, _): Posted<Member>, id: Id, site: Site) -> PageResu
 async fn replay_failed(Posted(member, fields): Posted<Member>, id: Id, site: Site) -> PageResult {
     let endpoint = endpoint_of(&site, &member, &id).await?;
     let path = path_of(endpoint.id);
-    let Some(since) = parse_since(fields.trimmed("since")) else {
+    let Some(since) = parse_since(member.locale().zone, fields.trimmed("since")) else {
         return Ok(redirect(&member, &format!("{path}?told=since")));
     };
     let kind = QuotaKind::WebhookReplays;
@@ -368,11 +365,9 @@ async fn replay_failed(Posted(member, fields): Posted<Member>, id: Id, site: Sit
     Ok(redirect(&member, &format!("{path}?told={count}")))
 }
 
-/// Parses the value of a `datetime-local` field as UTC.
-fn parse_since(text: &str) -> Option<i64> {
-    timestamp::parse(text)
-        .or_else(|| timestamp::parse(&format!("{text}:00Z")))
-        .or_else(|| timestamp::parse(&format!("{text}Z")))
+/// Parses an RFC 3339 time, or the value of a `datetime-local` field, which is a time in the viewer's zone.
+fn parse_since(zone: Zone, text: &str) -> Option<i64> {
+    timestamp::parse(text).or_else(|| zone.at_ms(text.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -382,10 +377,10 @@ mod tests {
     #[test]
     fn a_time_is_parsed_as_browsers_write_it() {
         let noon = timestamp::parse("2026-05-25T12:00:00Z");
-        for text in ["2026-05-25T12:00", "2026-05-25T12:00:00", "2026-05-25T12:00:00Z"] {
-            assert_eq!(parse_since(text), noon, "{text}");
+        for text in ["2026-05-25T19:00", "2026-05-25T19:00:00", "2026-05-25T12:00:00Z"] {
+            assert_eq!(parse_since(Zone::vietnam(), text), noon, "{text}");
         }
-        assert_eq!(parse_since("yesterday"), None);
+        assert_eq!(parse_since(Zone::vietnam(), "yesterday"), None);
     }
 
     #[test]

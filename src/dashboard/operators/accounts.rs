@@ -3,10 +3,10 @@
 use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
-use nexo_domain::account::quota::QuotaKind;
+use nexo_domain::account::quota::{MAX_LIMIT, QuotaKind};
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::ids::AccountId;
-use nexo_domain::otp::Language;
+use nexo_domain::money::Micros;
 use nexo_entities::store::billing::referrals::Referral;
 use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::operations::operator_log::AccountSummary;
@@ -17,6 +17,8 @@ use super::decision::{
     note, outcome_notice, parse_id, reference,
 };
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::figures::{parse_usd, parse_whole};
 use crate::dashboard::texts::{Translate, account::limits, frame, operators as texts};
 use crate::dashboard::web::*;
 use crate::input;
@@ -46,7 +48,7 @@ struct Query {
 }
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let Query { q, skip, .. } = query.into_inner();
     let accounts = site.store.operations().find_accounts(&q, skip, PAGE_SIZE + 1).await?;
     let actions = site.store.operations().operator_actions(None, None, LOG_ENTRIES).await?;
@@ -65,7 +67,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
     Ok(Page::new(NavItem::Accounts, title, body).respond(&operator))
 }
 
-fn account_table(l: Language, accounts: &[AccountSummary]) -> Markup {
+fn account_table(l: Locale, accounts: &[AccountSummary]) -> Markup {
     if accounts.is_empty() {
         return empty_state(l.t(texts::NO_ACCOUNT));
     }
@@ -74,14 +76,14 @@ fn account_table(l: Language, accounts: &[AccountSummary]) -> Markup {
         [
             account_link(account.id, &account.email),
             state(l, account),
-            time(account.created_at_ms),
-            usd(account.held.total()),
+            time(l, account.created_at_ms),
+            usd(l, account.held.total()),
         ]
     });
     table(l, frame::ACCOUNTS, columns, rows)
 }
 
-fn state(l: Language, account: &AccountSummary) -> Markup {
+fn state(l: Locale, account: &AccountSummary) -> Markup {
     let (tone, text) = match (account.closed_at_ms, account.suspended_at_ms) {
         (Some(_), _) => (Tone::Plain, texts::CLOSED),
         (None, Some(_)) => (Tone::Bad, texts::SUSPENDED),
@@ -98,7 +100,7 @@ async fn account_of(
 ) -> Result<AccountSummary, PageError> {
     let id: AccountId = parse_id(operator, id)?;
     let account = site.store.operations().account_summary(id).await?;
-    account.ok_or_else(|| PageError::not_found(operator.language()))
+    account.ok_or_else(|| PageError::not_found(operator.locale()))
 }
 
 fn path_of(account: &AccountSummary) -> String {
@@ -106,7 +108,7 @@ fn path_of(account: &AccountSummary) -> String {
 }
 
 async fn show_one(operator: Operator, site: Site, id: Id, query: web::Query<Query>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let account = account_of(&operator, &site, &id).await?;
     let referral = site.store.billing().referral_of(account.id).await?;
     let actions =
@@ -134,17 +136,17 @@ async fn show_one(operator: Operator, site: Site, id: Id, query: web::Query<Quer
     Ok(Page::new(NavItem::Accounts, &account.email, body).respond(&operator))
 }
 
-fn facts(l: Language, account: &AccountSummary, referral: Option<&Referral>) -> Markup {
+fn facts(l: Locale, account: &AccountSummary, referral: Option<&Referral>) -> Markup {
     html! {
         section.card {
             dl.facts {
                 dt { "ID" } dd { code { (account.id) } }
-                dt { (l.t(texts::SINCE)) } dd { (time(account.created_at_ms)) }
+                dt { (l.t(texts::SINCE)) } dd { (exact_time(l, account.created_at_ms)) }
                 @if let Some(at) = account.closed_at_ms {
-                    dt { (l.t(texts::CLOSED)) } dd { (time(at)) }
+                    dt { (l.t(texts::CLOSED)) } dd { (exact_time(l, at)) }
                 }
                 @if let Some(at) = account.suspended_at_ms {
-                    dt { (l.t(texts::SUSPENDED_SINCE)) } dd { (time(at)) }
+                    dt { (l.t(texts::SUSPENDED_SINCE)) } dd { (exact_time(l, at)) }
                     dt { (l.t(texts::REASON)) }
                     dd { (account.suspended_for.as_deref().unwrap_or_default()) }
                 }
@@ -158,7 +160,7 @@ fn facts(l: Language, account: &AccountSummary, referral: Option<&Referral>) -> 
 }
 
 fn suspension_form(operator: &Operator, account: &AccountSummary) -> Markup {
-    let l = operator.language();
+    let l = operator.locale();
     let path = path_of(account);
     html! {
         section.card {
@@ -187,7 +189,7 @@ fn required_field(id: &str, name: &str, label: &str) -> Markup {
 }
 
 fn credit_form(operator: &Operator, account: &AccountSummary) -> Markup {
-    let l = operator.language();
+    let l = operator.locale();
     let buckets = [Bucket::Balance, Bucket::Bonus, Bucket::Free];
     let buckets = buckets.map(|bucket| (bucket.as_str(), l.t(bucket_name(bucket))));
     html! {
@@ -205,7 +207,7 @@ fn credit_form(operator: &Operator, account: &AccountSummary) -> Markup {
 }
 
 fn quota_form(operator: &Operator, account: &AccountSummary) -> Markup {
-    let l = operator.language();
+    let l = operator.locale();
     let kinds = QuotaKind::of_accounts().map(|kind| (kind.name(), l.t(quota_name(kind))));
     html! {
         section.card {
@@ -221,7 +223,7 @@ fn quota_form(operator: &Operator, account: &AccountSummary) -> Markup {
 }
 
 fn note_form(operator: &Operator, account: &AccountSummary) -> Markup {
-    let l = operator.language();
+    let l = operator.locale();
     html! {
         section.card {
             h2 { (l.t(texts::NOTE)) }
@@ -235,7 +237,7 @@ fn note_form(operator: &Operator, account: &AccountSummary) -> Markup {
 }
 
 async fn confirm_suspend(operator: Operator, site: Site, id: Id) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let account = account_of(&operator, &site, &id).await?;
     let path = path_of(&account);
     if account.suspended_at_ms.is_some() || account.closed_at_ms.is_some() {
@@ -289,13 +291,14 @@ async fn confirm_credit(
     id: Id,
     typed: web::Query<TypedCredit>,
 ) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let account = account_of(&operator, &site, &id).await?;
     let path = path_of(&account);
     let checked = || -> Result<_, Outcome> {
-        let amount = input::amount(typed.amount.trim()).map_err(|_| Outcome::WrongAmount)?;
+        let amount = parse_usd(l.language, &typed.amount);
+        let amount = amount.filter(|amount| *amount > Micros::ZERO);
         let reference = input::reference(typed.reference.trim());
-        Ok((amount, reference.map_err(|_| Outcome::WrongReference)?))
+        Ok((amount.ok_or(Outcome::WrongAmount)?, reference.map_err(|_| Outcome::WrongReference)?))
     };
     let (amount, reference) = match checked() {
         Ok(checked) => checked,
@@ -307,7 +310,7 @@ async fn confirm_credit(
     let decision = Decision {
         title: &l.t_with(texts::CREDIT_TITLE, &[("email", &account.email)]),
         facts: vec![
-            (texts::AMOUNT, usd(amount)),
+            (texts::AMOUNT, usd(l, amount)),
             (texts::BUCKET, html! { (l.t(bucket_name(bucket))) }),
             (texts::REFERENCE, html! { code { (reference) } }),
         ],
@@ -350,7 +353,11 @@ async fn set_quota(Posted(operator, fields): Posted<Operator>, site: Site, id: I
         let kind = QuotaKind::named(fields.get("kind")).ok_or(Outcome::WrongLimit)?;
         let per_day = match fields.trimmed("limit") {
             "" => None,
-            typed => Some(input::quota(typed).map_err(|_| Outcome::WrongLimit)?),
+            typed => {
+                let limit = parse_whole(operator.locale().language, typed);
+                let limit = limit.and_then(|limit| u32::try_from(limit).ok());
+                Some(limit.filter(|limit| *limit <= MAX_LIMIT).ok_or(Outcome::WrongLimit)?)
+            }
         };
         let accounts = site.store.accounts();
         let set = accounts.set_account_quota(by, account.id, kind, per_day, unix_ms());

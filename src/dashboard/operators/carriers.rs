@@ -7,13 +7,15 @@ use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_actors::dispatch::CarrierRoute;
 use nexo_actors::trunk::gateway::Gateway;
-use nexo_domain::otp::Language;
 use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_domain::timestamp;
 use nexo_entities::store::operations::gateway_drains::{CarrierStats, GatewayName};
 use serde::Deserialize;
 
 use super::decision::{Decision, decided_by, decision_link, finish, outcome_notice};
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::figures::Percent;
 use crate::dashboard::texts::{Translate, frame, operators as texts};
 use crate::dashboard::web::*;
 use crate::trunks::status::{CarrierStatus, GatewayStatus};
@@ -37,7 +39,7 @@ struct Query {
 }
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let now_ms = unix_ms();
     let mut figures: [Figures; 2] = Default::default();
     for (minutes, by_carrier) in MINUTES.into_iter().zip(&mut figures) {
@@ -62,7 +64,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
 }
 
 /// The channels in use now, and the figures of each period, `12 / 340`.
-fn channel_table(l: Language, routes: &[CarrierRoute], figures: &[Figures; 2]) -> Markup {
+fn channel_table(l: Locale, routes: &[CarrierRoute], figures: &[Figures; 2]) -> Markup {
     let columns = [
         Head(texts::CARRIER),
         Right(texts::CHANNELS),
@@ -76,7 +78,7 @@ fn channel_table(l: Language, routes: &[CarrierRoute], figures: &[Figures; 2]) -
         let periods = figures
             .each_ref()
             .map(|by_carrier| by_carrier.get(&status.carrier).cloned().unwrap_or_default());
-        let each = |figure: fn(&CarrierStats) -> Option<String>| {
+        let each = |figure: &dyn Fn(&CarrierStats) -> Option<String>| {
             let [short, long] =
                 periods.each_ref().map(|stats| figure(stats).unwrap_or("–".to_owned()));
             html! { span.nowrap { (short) span.faint { " / " (long) } } }
@@ -84,23 +86,17 @@ fn channel_table(l: Language, routes: &[CarrierRoute], figures: &[Figures; 2]) -
         [
             // Grafana links to the id.
             html! { span id=(status.carrier) { (route.trunk.carrier.brand()) } },
-            html! { span.nowrap { (status.channels_in_use) span.faint { " / " (status.channels) } } },
-            each(|stats| Some(stats.attempts.to_string())),
-            each(|stats| stats.asr_percent().map(|asr| format!("{asr} %"))),
-            each(|stats| stats.acd_ms().map(seconds)),
-            each(|stats| stats.pdd_ms().map(seconds)),
+            html! { span.nowrap { (l.show(status.channels_in_use)) span.faint { " / " (l.show(status.channels)) } } },
+            each(&|stats| Some(l.show(stats.attempts))),
+            each(&|stats| stats.asr_percent().map(|asr| l.show(Percent(asr as f64, 0)))),
+            each(&|stats| stats.acd_ms().map(|ms| l.seconds(ms, 1))),
+            each(&|stats| stats.pdd_ms().map(|ms| l.seconds(ms, 1))),
         ]
     });
     table(l, frame::CARRIERS, columns, rows)
 }
 
-/// `4.2 s`.
-fn seconds(ms: i64) -> String {
-    let tenths = (ms + 50) / 100;
-    format!("{}.{} s", tenths / 10, tenths % 10)
-}
-
-fn gateway_table(l: Language, routes: &[CarrierRoute]) -> Markup {
+fn gateway_table(l: Locale, routes: &[CarrierRoute]) -> Markup {
     let columns = [
         Head(texts::GATEWAY),
         Left(texts::CARRIER),
@@ -135,9 +131,9 @@ fn gateway_table(l: Language, routes: &[CarrierRoute]) -> Markup {
     table(l, texts::GATEWAYS, columns, rows)
 }
 
-fn row(l: Language, carrier: Carrier, gateway: &Gateway, status: &GatewayStatus) -> [Markup; 6] {
+fn row(l: Locale, carrier: Carrier, gateway: &Gateway, status: &GatewayStatus) -> [Markup; 6] {
     let is_drained = gateway.state.is_drained();
-    let round_trip = status.round_trip_ms.map(|ms| format!("{ms:.1} ms"));
+    let round_trip = status.round_trip_ms.map(|ms| l.milliseconds(ms));
     let label = if is_drained { texts::UNDRAIN } else { texts::DRAIN };
     let target = drain_path(carrier, &gateway.name, !is_drained);
     [
@@ -151,7 +147,13 @@ fn row(l: Language, carrier: Carrier, gateway: &Gateway, status: &GatewayStatus)
         html! { (round_trip.unwrap_or("–".to_owned())) },
         html! {
             @if let Some(failure) = &status.last_failure {
-                (failure.what) " " span.small.faint { (failure.at) }
+                (failure.what) " "
+                span.small.faint {
+                    @match timestamp::parse(&failure.at) {
+                        Some(at_ms) => (time(l, at_ms)),
+                        None => (failure.at),
+                    }
+                }
             }
         },
         decision_link(l, &target, "second", label),
@@ -165,7 +167,7 @@ fn drain_path(carrier: Carrier, gateway: &str, drained: bool) -> String {
     cursor_link(&format!("{PATH}/drain"), pairs)
 }
 
-fn gateway_state(l: Language, is_drained: bool, status: &GatewayStatus) -> Markup {
+fn gateway_state(l: Locale, is_drained: bool, status: &GatewayStatus) -> Markup {
     html! {
         @if is_drained {
             (pill(Tone::Busy, l.t(texts::DRAINED)))
@@ -205,12 +207,12 @@ impl Drain {
             let gateway = trunk.gateways.iter().find(|gateway| gateway.name == self.gateway);
             gateway.map(|gateway| (route.trunk.carrier, gateway.clone()))
         });
-        found.ok_or_else(|| PageError::not_found(operator.language()))
+        found.ok_or_else(|| PageError::not_found(operator.locale()))
     }
 }
 
 async fn confirm_drain(operator: Operator, site: Site, asked: web::Query<Drain>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let (carrier, gateway) = asked.find(&operator, &site)?;
     let (title, text, button) = match asked.is_drained() {
         true => (texts::DRAIN_TITLE, texts::DRAIN_TEXT, texts::DRAIN),
@@ -247,16 +249,4 @@ async fn drain(Posted(operator, fields): Posted<Operator>, site: Site) -> PageRe
     // The other nodes learn of it from the change feed; this node applies it at once.
     gateway.state.set_drained(is_drained);
     finish(&operator, PATH, Ok(changed))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_shown_in_tenths_of_a_second() {
-        for (ms, text) in [(0, "0.0 s"), (49, "0.0 s"), (50, "0.1 s"), (25_360, "25.4 s")] {
-            assert_eq!(seconds(ms), text);
-        }
-    }
 }

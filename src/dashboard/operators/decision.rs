@@ -2,11 +2,11 @@
 
 use actix_web::HttpResponse;
 use maud::{Markup, Render, html};
-use nexo_domain::otp::Language;
 use nexo_entities::store::StoreError;
 use nexo_entities::store::operations::operator_log::{LoggedAction, Operator as DecisionMaker};
 
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, account::limits, operators as texts};
 use crate::dashboard::web::*;
 use crate::input;
@@ -96,7 +96,7 @@ fn back(operator: &Operator, path: &str, outcome: Outcome) -> HttpResponse {
 }
 
 /// The notice of the outcome in the page's query.
-pub fn outcome_notice(l: Language, name: Option<&str>) -> Markup {
+pub fn outcome_notice(l: Locale, name: Option<&str>) -> Markup {
     let known = Outcome::ALL.into_iter().find(|(known, ..)| Some(*known) == name);
     match known {
         None => html! {},
@@ -115,7 +115,7 @@ pub fn decided_by(operator: &Operator) -> DecisionMaker<'_> {
 /// # Errors
 /// Not found.
 pub fn parse_id<T: std::str::FromStr>(operator: &Operator, id: &str) -> Result<T, PageError> {
-    let not_found = |_| PageError::not_found(operator.language());
+    let not_found = |_| PageError::not_found(operator.locale());
     id.parse().map_err(not_found)
 }
 
@@ -136,7 +136,7 @@ pub fn reference(fields: &Fields) -> Result<String, Outcome> {
 }
 
 /// A link from a table's row or a card to the page that confirms a decision.
-pub fn decision_link(l: Language, path: &str, class: &str, label: Text) -> Markup {
+pub fn decision_link(l: Locale, path: &str, class: &str, label: Text) -> Markup {
     html! { a class={ "button small " (class) } href=(path) { (l.t(label)) } }
 }
 
@@ -158,7 +158,7 @@ pub struct Decision<'a> {
 impl Decision<'_> {
     /// The page that asks to confirm the decision.
     pub fn page(self, operator: &Operator, item: NavItem) -> PageResult {
-        let l = operator.language();
+        let l = operator.locale();
         let details = html! {
             @if !self.facts.is_empty() {
                 dl.facts { @for (label, value) in &self.facts { dt { (l.t(*label)) } dd { (value) } } }
@@ -187,8 +187,18 @@ pub fn account_link(id: impl std::fmt::Display, email: impl Render) -> Markup {
     html! { a href={ "/dashboard/operators/accounts/" (id) } { (email) } }
 }
 
+/// The detail of a decision. An amount at its start is shown as the pages show amounts.
+fn detail(l: Locale, detail: &str) -> Markup {
+    let amount = detail.split_once(" USD");
+    let amount = amount.and_then(|(amount, rest)| Some((amount.parse().ok()?, rest)));
+    match amount {
+        Some((amount, rest)) => html! { (usd(l, amount)) (rest) },
+        None => html! { (detail) },
+    }
+}
+
 /// The log of operators' decisions.
-pub fn audit_log(l: Language, actions: &[LoggedAction]) -> Markup {
+pub fn audit_log(l: Locale, actions: &[LoggedAction]) -> Markup {
     html! {
         h2 { (l.t(texts::AUDIT_LOG)) }
         @if actions.is_empty() {
@@ -198,14 +208,14 @@ pub fn audit_log(l: Language, actions: &[LoggedAction]) -> Markup {
                 Head(texts::WHEN), Left(texts::USER), Left(texts::ACTION), Left(texts::SUBJECT),
                 Left(texts::DETAIL),
             ], actions.iter().map(|action| [
-                time(action.at_ms),
+                time(l, action.at_ms),
                 html! { (action.operator) },
                 html! { code { (action.action) } },
                 html! {
                     @if let Some(email) = &action.email { (email) " " }
                     @if let Some(subject) = &action.subject { span.faint { (subject) } }
                 },
-                html! { (action.detail.as_deref().unwrap_or_default()) },
+                detail(l, action.detail.as_deref().unwrap_or_default()),
             ])))
         }
     }

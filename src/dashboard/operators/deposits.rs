@@ -4,7 +4,6 @@ use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::deposit::HoldReason;
-use nexo_domain::otp::Language;
 use nexo_entities::store::billing::bank_payments::BankPayment;
 use nexo_entities::store::billing::deposits::Deposit;
 use serde::Deserialize;
@@ -15,6 +14,7 @@ use super::decision::{
     note, outcome_notice, parse_id,
 };
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, frame, operators as texts};
 use crate::dashboard::web::*;
 
@@ -42,7 +42,7 @@ struct Query {
 }
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let payments = site.store.billing().kept_payments(MAX_ROWS).await?;
     let deposits = site.store.billing().open_deposits(MAX_ROWS).await?;
     let title = l.t(frame::DEPOSITS);
@@ -72,7 +72,7 @@ fn payment_path(payment: &BankPayment) -> String {
     format!("/dashboard/operators/payments/{}", payment.id)
 }
 
-fn deposit_table(l: Language, deposits: &[Deposit]) -> Markup {
+fn deposit_table(l: Locale, deposits: &[Deposit]) -> Markup {
     let columns = [
         Head(texts::REFERENCE),
         Left(texts::ACCOUNT),
@@ -87,8 +87,8 @@ fn deposit_table(l: Language, deposits: &[Deposit]) -> Markup {
             html! { code { (deposit.reference) } },
             account_link(deposit.account_id, &deposit.email),
             html! { (l.t(payment_method_name(&deposit.provider))) },
-            deposit_amount(deposit),
-            time(deposit.created_at_ms),
+            deposit_amount(l, deposit),
+            time(l, deposit.created_at_ms),
             html! { div.actions {
                 (decision_link(l, &format!("{path}/approve"), "", texts::APPROVE))
                 (decision_link(l, &format!("{path}/refuse"), "danger", texts::REFUSE))
@@ -98,15 +98,18 @@ fn deposit_table(l: Language, deposits: &[Deposit]) -> Markup {
     table(l, texts::OPEN_DEPOSITS, columns, rows)
 }
 
-fn deposit_amount(deposit: &Deposit) -> Markup {
-    html! { (usd(deposit.amount)) div.more { (grouped(deposit.vnd)) " VND" } }
+fn deposit_amount(l: Locale, deposit: &Deposit) -> Markup {
+    html! { (usd(l, deposit.amount)) div.more { (vnd(l, deposit.vnd)) } }
 }
 
-fn payment_amount(payment: &BankPayment) -> Markup {
-    html! { span.nowrap { (grouped(payment.amount)) " " (payment.currency) } }
+fn payment_amount(l: Locale, payment: &BankPayment) -> Markup {
+    match payment.currency.as_str() {
+        "VND" => vnd(l, payment.amount),
+        currency => html! { span.nowrap { (l.show(payment.amount)) " " (currency) } },
+    }
 }
 
-fn payment_table(l: Language, payments: &[BankPayment]) -> Markup {
+fn payment_table(l: Locale, payments: &[BankPayment]) -> Markup {
     let columns = [
         Head(texts::BANK_ID),
         Left(texts::WHEN),
@@ -120,8 +123,8 @@ fn payment_table(l: Language, payments: &[BankPayment]) -> Markup {
         let reason = payment.reason.as_deref().and_then(HoldReason::named);
         [
             html! { code { (payment.bank_id) } },
-            time(payment.received_at_ms),
-            payment_amount(payment),
+            time(l, payment.received_at_ms),
+            payment_amount(l, payment),
             html! { (payment.memo) },
             html! { @if let Some(reason) = reason { (l.t(reason_name(reason))) } },
             html! { div.actions {
@@ -148,11 +151,11 @@ async fn confirm_deposit(
         return already_decided(operator, PATH);
     };
     let decision = Decision {
-        title: operator.language().t(title),
+        title: operator.locale().t(title),
         facts: vec![
             (texts::REFERENCE, html! { code { (deposit.reference) } }),
             (texts::ACCOUNT, account_link(deposit.account_id, &deposit.email)),
-            (texts::AMOUNT, deposit_amount(deposit)),
+            (texts::AMOUNT, deposit_amount(l, deposit)),
         ],
         text,
         fields,
@@ -170,7 +173,7 @@ async fn confirm_approve(operator: Operator, site: Site, id: Id) -> PageResult {
 
 async fn confirm_refuse(operator: Operator, site: Site, id: Id) -> PageResult {
     let labels = (texts::REFUSE_TITLE, texts::REFUSE_TEXT, texts::REFUSE);
-    let fields = html! { (Field::new("reason", operator.language().t(texts::REASON))) };
+    let fields = html! { (Field::new("reason", operator.locale().t(texts::REASON))) };
     confirm_deposit(&operator, &site, &id, "refuse", labels, fields).await
 }
 
@@ -189,10 +192,10 @@ async fn confirm_payment(
         return already_decided(operator, PATH);
     };
     let decision = Decision {
-        title: operator.language().t(title),
+        title: operator.locale().t(title),
         facts: vec![
             (texts::BANK_ID, html! { code { (payment.bank_id) } }),
-            (texts::PAID, payment_amount(payment)),
+            (texts::PAID, payment_amount(l, payment)),
             (texts::MEMO, html! { (payment.memo) }),
         ],
         text,
@@ -206,13 +209,13 @@ async fn confirm_payment(
 
 async fn confirm_payment_credit(operator: Operator, site: Site, id: Id) -> PageResult {
     let labels = (texts::CREDIT_PAYMENT_TITLE, texts::CREDIT_PAYMENT_TEXT, texts::CREDIT);
-    let fields = html! { (Field::new("account", operator.language().t(texts::CREDIT_TO))) };
+    let fields = html! { (Field::new("account", operator.locale().t(texts::CREDIT_TO))) };
     confirm_payment(&operator, &site, &id, "credit", labels, fields).await
 }
 
 async fn confirm_payment_refusal(operator: Operator, site: Site, id: Id) -> PageResult {
     let labels = (texts::REFUSE_PAYMENT_TITLE, texts::REFUSE_PAYMENT_TEXT, texts::REFUSE);
-    let fields = html! { (Field::new("note", operator.language().t(texts::NOTE))) };
+    let fields = html! { (Field::new("note", operator.locale().t(texts::NOTE))) };
     confirm_payment(&operator, &site, &id, "refuse", labels, fields).await
 }
 

@@ -4,7 +4,6 @@ use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::payout::Month;
-use nexo_domain::otp::Language;
 use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::billing::payouts::Payout;
 use serde::Deserialize;
@@ -15,6 +14,7 @@ use super::decision::{
     outcome_notice, parse_id, reference,
 };
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Translate, frame, operators as texts, referrals};
 use crate::dashboard::web::*;
 
@@ -36,7 +36,7 @@ struct Query {
 }
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let payouts = site.store.billing().payouts(None, None, MAX_ROWS).await?;
     let title = l.t(frame::PAYOUTS);
     let this_month: String = rfc3339(unix_ms()).chars().take(7).collect();
@@ -61,7 +61,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
     Ok(Page::new(NavItem::Payouts, title, body).respond(&operator))
 }
 
-fn payout_table(l: Language, payouts: &[Payout]) -> Markup {
+fn payout_table(l: Locale, payouts: &[Payout]) -> Markup {
     let columns = [
         Head(texts::ACCOUNT),
         Left(referrals::MONTH),
@@ -74,7 +74,7 @@ fn payout_table(l: Language, payouts: &[Payout]) -> Markup {
         [
             account_link(payout.account_id, &payout.email),
             html! { span.nowrap { (payout.month) } },
-            usd(payout.amount),
+            usd(l, payout.amount),
             html! {
                 (l.t(payout_wallet_name(&payout.wallet_kind))) " "
                 span.faint { (payout_address(&payout.wallet_kind, &payout.wallet_address)) }
@@ -107,7 +107,7 @@ struct TypedMonth {
 }
 
 async fn confirm_run(operator: Operator, typed: web::Query<TypedMonth>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     if parse_month(&typed.month).is_none() {
         return finish(&operator, PATH, Ok(Outcome::WrongMonth));
     }
@@ -125,7 +125,7 @@ async fn confirm_run(operator: Operator, typed: web::Query<TypedMonth>) -> PageR
 }
 
 async fn confirm_sent(operator: Operator, site: Site, id: Id) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let id: Uuid = parse_id(&operator, &id)?;
     let payouts = site.store.billing().payouts(None, None, MAX_ROWS).await?;
     let mut open = payouts.iter().filter(|payout| payout.sent_at_ms.is_none());
@@ -140,7 +140,7 @@ async fn confirm_sent(operator: Operator, site: Site, id: Id) -> PageResult {
             (referrals::MONTH, html! { (payout.month) }),
             (
                 referrals::AMOUNT,
-                html! { (usd(payout.amount)) " " (copy_value(l, &payout.amount.to_string())) },
+                html! { (usd(l, payout.amount)) " " (copy_value(l, &payout.amount.to_string())) },
             ),
             (referrals::TO, html! { code { (address) } " " (copy_button(l)) }),
         ],

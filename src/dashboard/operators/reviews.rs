@@ -4,7 +4,6 @@ use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::traffic::Suspicion;
-use nexo_domain::otp::Language;
 use nexo_entities::store::operations::reviews::Review;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -14,6 +13,7 @@ use super::decision::{
     outcome_notice, parse_id,
 };
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, frame, operators as texts};
 use crate::dashboard::web::*;
 
@@ -33,7 +33,7 @@ struct Query {
 }
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let reviews = site.store.operations().reviews(query.all.is_none(), MAX_ROWS).await?;
     let title = l.t(frame::REVIEWS);
     let switch = html! {
@@ -54,7 +54,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
     Ok(Page::new(NavItem::Reviews, title, body).respond(&operator))
 }
 
-fn review_table(l: Language, reviews: &[Review]) -> Markup {
+fn review_table(l: Locale, reviews: &[Review]) -> Markup {
     let columns = [
         Head(texts::ACCOUNT),
         Left(texts::KEY),
@@ -69,7 +69,7 @@ fn review_table(l: Language, reviews: &[Review]) -> Markup {
             html! { (review.key_name) },
             pill(Tone::Bad, l.t(suspicion_name(review.suspicion))),
             html! { (review.detail) " " span.faint { "× " (review.windows) } },
-            time(review.seen_at_ms),
+            time(l, review.seen_at_ms),
             html! {
                 @if review.closed_at_ms.is_some() {
                     (review.closed_by.as_deref().unwrap_or_default()) ": "
@@ -88,7 +88,7 @@ fn close_path(review: &Review) -> String {
 }
 
 async fn confirm_close(operator: Operator, site: Site, id: Id) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let id: Uuid = parse_id(&operator, &id)?;
     let open = site.store.operations().reviews(true, MAX_ROWS).await?;
     let Some(review) = open.iter().find(|review| review.id == id) else {

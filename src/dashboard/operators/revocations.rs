@@ -4,7 +4,6 @@ use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::ids::AccountId;
-use nexo_domain::otp::Language;
 use nexo_entities::store::billing::referrals::Referral;
 use serde::Deserialize;
 
@@ -13,6 +12,7 @@ use super::decision::{
     outcome_notice, parse_id,
 };
 use crate::dashboard::components::*;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Translate, frame, operators as texts, referrals};
 use crate::dashboard::web::*;
 
@@ -33,7 +33,7 @@ struct Query {
 }
 
 async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let skip = query.skip;
     let referrals = site.store.billing().referrals(None, skip, PAGE_SIZE + 1).await?;
     let title = l.t(frame::REVOCATIONS);
@@ -50,7 +50,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
     Ok(Page::new(NavItem::Revocations, title, body).respond(&operator))
 }
 
-fn referral_table(l: Language, found: &[Referral]) -> Markup {
+fn referral_table(l: Locale, found: &[Referral]) -> Markup {
     let columns = [
         Head(texts::ACCOUNT),
         Left(texts::REFERRED_BY),
@@ -64,10 +64,10 @@ fn referral_table(l: Language, found: &[Referral]) -> Markup {
         [
             account_link(referral.referred, &referral.email),
             account_link(referral.referrer, &referral.referrer_email),
-            time(referral.created_at_ms),
+            time(l, referral.created_at_ms),
             referral_state(l, referral),
-            usd(referral.accrued),
-            usd(referral.pending),
+            usd(l, referral.accrued),
+            usd(l, referral.pending),
             html! {
                 @if referral.revoked {
                     (referral.ended_for.as_deref().unwrap_or_default())
@@ -85,7 +85,7 @@ fn path_of(referral: &Referral) -> String {
 }
 
 async fn confirm(operator: Operator, site: Site, id: Id) -> PageResult {
-    let l = operator.language();
+    let l = operator.locale();
     let referred: AccountId = parse_id(&operator, &id)?;
     let referral = site.store.billing().referral_of(referred).await?;
     let Some(referral) = referral.filter(|referral| !referral.revoked) else {
@@ -96,7 +96,7 @@ async fn confirm(operator: Operator, site: Site, id: Id) -> PageResult {
         facts: vec![
             (texts::ACCOUNT, account_link(referral.referred, &referral.email)),
             (texts::REFERRED_BY, account_link(referral.referrer, &referral.referrer_email)),
-            (referrals::PENDING, usd(referral.pending)),
+            (referrals::PENDING, usd(l, referral.pending)),
         ],
         text: texts::REVOCATIONS_LEAD,
         fields: html! { (Field::new("reason", l.t(texts::REASON))) },

@@ -8,8 +8,14 @@ texts! {
     STATUS = "Status", "Trạng thái";
     CARRIER = "Carrier", "Nhà mạng";
     ANY = "any", "tất cả";
-    FROM = "From (UTC)", "Từ ngày (UTC)";
-    TO = "Before (UTC)", "Trước ngày (UTC)";
+    FROM = "From", "Từ ngày";
+    TO = "To", "Đến ngày";
+    PERIOD = "Period", "Khoảng thời gian";
+    TODAY = "Today", "Hôm nay";
+    YESTERDAY = "Yesterday", "Hôm qua";
+    LAST_7_DAYS = "Last 7 days", "7 ngày qua";
+    LAST_30_DAYS = "Last 30 days", "30 ngày qua";
+    THIS_MONTH = "This month", "Tháng này";
     FILTER = "Filter", "Lọc";
     CLEAR = "Clear", "Xóa bộ lọc";
     CSV = "Download CSV", "Tải CSV";
@@ -25,7 +31,7 @@ texts! {
     TEST = "test", "thử nghiệm";
     SANDBOX = "sandbox", "sandbox";
     REFUNDED = "refunded", "đã hoàn tiền";
-    COST_REFUNDED = "(${cost} refunded)", "(đã hoàn ${cost})";
+    COST_REFUNDED = "({cost} refunded)", "(đã hoàn {cost})";
     ONE_TITLE = "Delivery", "Cuộc gọi OTP";
     LIVE = "Call in progress", "Cuộc gọi đang diễn ra";
     ID = "ID", "ID";
@@ -47,7 +53,7 @@ texts! {
     NO_WEBHOOKS = "No webhook was sent for this OTP.", "Chưa gửi webhook nào cho OTP này.";
     NO_ENTRIES = "This OTP was free.", "OTP này miễn phí.";
     QUALITY = "Audio quality", "Chất lượng âm thanh";
-    QUALITY_VALUES = "MOS {mos}, loss {loss} %, jitter {jitter} ms", "MOS {mos}, mất gói {loss} %, jitter {jitter} ms";
+    QUALITY_VALUES = "MOS {mos}, loss {loss}, jitter {jitter}", "MOS {mos}, mất gói {loss}, jitter {jitter}";
     LADDER = "Call events, in order", "Diễn biến cuộc gọi theo thứ tự";
     WE = "NEXO ROUTE", "NEXO ROUTE";
     STEP_INVITE = "INVITE", "INVITE";

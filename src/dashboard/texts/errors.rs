@@ -19,7 +19,7 @@ texts! {
     TOO_MANY_EXPORTS = "Your account already has as many downloads in progress as it can. Wait until one has finished, or stop it, then try again.", "Tài khoản của bạn đã có số lượt tải xuống tối đa. Hãy chờ một lượt hoàn tất hoặc dừng bớt rồi thử lại.";
     EXPORTS_BUSY = "Too many downloads are in progress right now. Try again in {seconds} seconds.", "Hiện có quá nhiều lượt tải xuống. Vui lòng thử lại sau {seconds} giây.";
     QUOTA_TITLE = "Limit reached", "Đã đạt giới hạn";
-    QUOTA = "The limit {quota} of {limit} is used up. Try again after {time} (UTC). The page Limits shows all of them.", "Đã dùng hết giới hạn {quota} ({limit}). Vui lòng thử lại sau {time} (UTC). Trang Giới hạn hiển thị tất cả các giới hạn.";
+    QUOTA = "The limit {quota} of {limit} is used up. Try again after {time}. The page Limits shows all of them.", "Đã dùng hết giới hạn {quota} ({limit}). Vui lòng thử lại sau {time}. Trang Giới hạn hiển thị tất cả các giới hạn.";
     SUSPENDED_TITLE = "This account is suspended", "Tài khoản này đang bị tạm khóa";
     SUSPENDED = "A suspended account cannot send, create or change anything. Contact the operator of this gateway.", "Tài khoản bị tạm khóa không thể gửi, tạo hay thay đổi gì. Vui lòng liên hệ đơn vị vận hành cổng này.";
     OVERLOADED_TITLE = "Temporarily unavailable", "Tạm thời gián đoạn";

@@ -33,6 +33,13 @@ texts! {
     NEWEST = "Newest", "Mới nhất";
     CANCEL = "Cancel", "Hủy";
     SAVE = "Save", "Lưu";
-    VND = "VND", "VND";
-    UTC_NOTE = "Times are in UTC.", "Thời gian theo giờ UTC.";
+    TRANSFER_AMOUNT = "Transfer amount", "Số tiền chuyển";
+    ZONE_NOTE = "Times are in {zone}. You can change this in the settings.", "Thời gian theo múi giờ {zone}. Bạn có thể đổi trong phần cài đặt.";
+    SECONDS = "{count} s", "{count} giây";
+    MILLISECONDS = "{count} ms", "{count} ms";
+    JUST_NOW = "just now", "vừa xong";
+    MINUTE_AGO = "{count} minute ago", "{count} phút trước";
+    MINUTES_AGO = "{count} minutes ago", "{count} phút trước";
+    HOUR_AGO = "{count} hour ago", "{count} giờ trước";
+    HOURS_AGO = "{count} hours ago", "{count} giờ trước";
 }

@@ -7,7 +7,7 @@ texts! {
     START = "Start with {count} free OTPs", "Bắt đầu với {count} OTP miễn phí";
     START_PLAIN = "Create an account", "Tạo tài khoản";
     READ_DOCS = "Read the docs", "Xem tài liệu";
-    PRICE = "${price} per accepted OTP. Prepaid, no minimum, no monthly fee.", "${price} cho mỗi OTP được nhà mạng tiếp nhận. Trả trước, không có mức tối thiểu, không phí hằng tháng.";
+    PRICE = "{price} per accepted OTP. Prepaid, no minimum, no monthly fee.", "{price} cho mỗi OTP được nhà mạng tiếp nhận. Trả trước, không có mức tối thiểu, không phí hằng tháng.";
     REACH_TITLE = "Every carrier", "Mọi nhà mạng";
     REACH = "Viettel, VinaPhone, MobiFone, Vietnamobile, Gmobile and the virtual carriers, including ported numbers.", "Viettel, VinaPhone, MobiFone, Vietnamobile, Gmobile và các mạng di động ảo, kể cả số chuyển mạng.";
     FAIR_TITLE = "Pay only for accepted calls", "Chỉ trả tiền cho cuộc gọi được tiếp nhận";

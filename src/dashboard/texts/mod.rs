@@ -2,8 +2,7 @@
 //!
 //! `{name}` stands for a value; both languages have the same values. [`Translate`] selects the language.
 
-use std::fmt::Display;
-
+use figures::Value;
 use nexo_domain::otp::Language;
 
 /// A string in both languages.
@@ -13,24 +12,18 @@ pub struct Text {
     pub vi: &'static str,
 }
 
-/// Selects a text in a language.
-pub trait Translate {
+/// Selects a text in a language, or in the language of a locale.
+pub trait Translate: Into<Language> + Copy {
     /// The text in this language.
-    fn t(self, text: Text) -> &'static str;
-
-    /// The text in this language with its values inserted.
-    fn t_with(self, text: Text, values: &[(&str, &dyn Display)]) -> String;
-}
-
-impl Translate for Language {
     fn t(self, text: Text) -> &'static str {
-        match self {
+        match self.into() {
             Language::En => text.en,
             Language::Vi => text.vi,
         }
     }
 
-    fn t_with(self, text: Text, values: &[(&str, &dyn Display)]) -> String {
+    /// The text in this language with its values inserted, as the language writes them.
+    fn t_with(self, text: Text, values: &[(&str, &dyn Value)]) -> String {
         let mut result = String::new();
         let mut rest = self.t(text);
         while let Some((before, after)) = rest.split_once('{') {
@@ -39,7 +32,7 @@ impl Translate for Language {
                 break;
             };
             if let Some((_, value)) = values.iter().find(|(known, _)| *known == name) {
-                result.push_str(&value.to_string());
+                result.push_str(&value.write(self.into()));
             }
             rest = after;
         }
@@ -47,6 +40,8 @@ impl Translate for Language {
         result
     }
 }
+
+impl<L: Into<Language> + Copy> Translate for L {}
 
 /// Declares texts by name: `NAME = "English", "tiếng Việt";`. A test checks that both languages have the same
 /// values.
@@ -87,6 +82,7 @@ pub mod accounts;
 pub mod deliveries;
 pub mod developer;
 pub mod errors;
+pub mod figures;
 pub mod frame;
 pub mod landing;
 pub mod operators;
@@ -101,7 +97,7 @@ mod tests {
     #[test]
     fn values_are_inserted_where_each_language_has_them() {
         let text = Text { en: "{count} of {most} keys", vi: "{most} khóa, đang dùng {count}" };
-        let values: [(&str, &dyn Display); 2] = [("count", &3), ("most", &10)];
+        let values: [(&str, &dyn Value); 2] = [("count", &3), ("most", &10)];
         assert_eq!(Language::En.t_with(text, &values), "3 of 10 keys");
         assert_eq!(Language::Vi.t_with(text, &values), "10 khóa, đang dùng 3");
     }

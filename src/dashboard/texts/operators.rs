@@ -37,7 +37,7 @@ texts! {
     REFERRED_BY = "Referred by", "Được giới thiệu bởi";
     DONE = "Done.", "Đã xong.";
     ALREADY_DONE = "Nothing was changed: this was already done.", "Không có gì thay đổi: việc này đã được thực hiện trước đó.";
-    WRONG_AMOUNT = "Enter an amount in US dollars, more than zero, such as 10.00.", "Hãy nhập số tiền bằng đô la Mỹ lớn hơn 0, ví dụ 10.00.";
+    WRONG_AMOUNT = "Enter an amount in US dollars, more than zero, such as 10.00.", "Hãy nhập số tiền bằng đô la Mỹ lớn hơn 0, ví dụ 10,00.";
     WRONG_REFERENCE = "A reference is 1 to 128 ASCII characters without spaces.", "Mã tham chiếu gồm 1 đến 128 ký tự ASCII không có khoảng trắng.";
     WRONG_NOTE = "Enter 1 to 200 characters on one line.", "Hãy nhập 1 đến 200 ký tự trên một dòng.";
     WRONG_ACCOUNT = "No open account has this address.", "Không có tài khoản đang mở với địa chỉ này.";

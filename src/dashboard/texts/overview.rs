@@ -21,13 +21,12 @@ texts! {
     SENT = "OTPs", "Số OTP";
     RATE = "Delivery rate", "Tỷ lệ thành công";
     MEDIAN = "Median time to answer", "Thời gian bắt máy trung vị";
-    SECONDS = "{count} s", "{count} giây";
     NONE_YET = "–", "–";
     BY_DAY = "By day", "Theo ngày";
     BY_CARRIER = "By carrier", "Theo nhà mạng";
     DELIVERED = "delivered", "thành công";
     FAILED = "failed", "thất bại";
-    SHARE = "{percent} % of {count}", "{percent} % của {count}";
+    SHARE = "{percent} of {count}", "{percent} của {count}";
     CHART_LABEL = "OTPs per day over {days} days: {delivered} delivered, {failed} failed", "OTP mỗi ngày trong {days} ngày: {delivered} thành công, {failed} thất bại";
     LAST_FAILURES = "Recent failures", "Thất bại gần đây";
     NO_FAILURES = "No failures yet.", "Chưa có thất bại nào.";

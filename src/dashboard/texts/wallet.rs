@@ -28,15 +28,15 @@ texts! {
     LOW_HINT = "Leave empty to turn the notice off.", "Để trống để tắt cảnh báo.";
     LOW_SAVED = "Low-balance notice saved.", "Đã lưu mức cảnh báo.";
     LOW_OFF = "The low-balance notice is off.", "Đã tắt cảnh báo số dư thấp.";
-    AMOUNT_WRONG = "Enter an amount in US dollars, such as 10.00.", "Hãy nhập số tiền bằng đô la Mỹ, ví dụ 10.00.";
+    AMOUNT_WRONG = "Enter an amount in US dollars, such as 10.00.", "Hãy nhập số tiền bằng đô la Mỹ, ví dụ 10,00.";
     LOW_SUBJECT = "Your NEXO ROUTE wallet is low", "Ví NEXO ROUTE của bạn sắp hết";
-    LOW_EMAIL = "Your wallet holds {total} USD, less than your threshold of {threshold} USD.\n\nTop up here:\n{link}\n", "Ví của bạn còn {total} USD, thấp hơn mức cảnh báo {threshold} USD.\n\nNạp tiền tại đây:\n{link}\n";
+    LOW_EMAIL = "Your wallet holds {total}, less than your threshold of {threshold}.\n\nTop up here:\n{link}\n", "Ví của bạn còn {total}, thấp hơn mức cảnh báo {threshold}.\n\nNạp tiền tại đây:\n{link}\n";
 
     TOP_UP_LEAD = "Enter an amount. You get a reference and a QR code for your banking app.", "Nhập số tiền. Bạn sẽ nhận mã tham chiếu và mã QR cho ứng dụng ngân hàng.";
     TOP_UP_BY_HAND = "Enter an amount. You get a reference; send it to us and we arrange the payment.", "Nhập số tiền. Bạn sẽ nhận mã tham chiếu; hãy gửi mã đó cho chúng tôi để thu xếp thanh toán.";
     TOP_UP_AMOUNT = "Amount in USD", "Số tiền (USD)";
-    TOP_UP_HINT = "At least {least} USD. 1 USD = {rate} VND.", "Tối thiểu {least} USD. 1 USD = {rate} VND.";
-    TOP_UP_WRONG = "A top-up is at least {least} USD and at most {most} USD.", "Mỗi lần nạp tối thiểu {least} USD và tối đa {most} USD.";
+    TOP_UP_HINT = "At least {least}. 1 USD = {rate}.", "Tối thiểu {least}. 1 USD = {rate}.";
+    TOP_UP_WRONG = "A top-up is at least {least} and at most {most}.", "Mỗi lần nạp tối thiểu {least} và tối đa {most}.";
     TOO_MANY = "You have {count} open top-ups. Pay or cancel one first.", "Bạn đang có {count} yêu cầu nạp chưa hoàn tất. Hãy thanh toán hoặc hủy bớt một yêu cầu.";
     PAYMENT_METHOD = "Payment method", "Phương thức thanh toán";
     BANK_TRANSFER = "Bank transfer (VietQR)", "Chuyển khoản (VietQR)";
@@ -48,10 +48,10 @@ texts! {
     OPEN = "awaiting payment", "chờ thanh toán";
     CREDITED = "credited", "đã ghi có";
     CANCELLED = "cancelled", "đã hủy";
-    PAY_TITLE = "Top up {amount} USD", "Nạp {amount} USD";
+    PAY_TITLE = "Top up {amount}", "Nạp {amount}";
     PAY_LEAD = "Scan the code with your banking app, or transfer exactly this amount with exactly this reference. It is credited as soon as your bank confirms the transfer.", "Quét mã bằng ứng dụng ngân hàng, hoặc chuyển đúng số tiền với đúng mã tham chiếu. Tiền được ghi có ngay khi ngân hàng xác nhận.";
     PAY_BY_HAND = "Contact us with this reference. The top-up is credited as soon as we receive the payment.", "Hãy liên hệ với chúng tôi kèm mã tham chiếu này. Tiền được ghi có ngay khi chúng tôi nhận được thanh toán.";
-    PAID_LEAD = "This top-up was credited: {credited} USD.", "Đã ghi có {credited} USD.";
+    PAID_LEAD = "This top-up was credited: {credited}.", "Đã ghi có {credited}.";
     CANCELLED_LEAD = "This top-up was cancelled or refused. Open a new one to pay.", "Yêu cầu nạp này đã bị hủy hoặc từ chối. Hãy tạo yêu cầu mới để thanh toán.";
     QR_ALT = "VietQR code of this transfer", "Mã VietQR của giao dịch này";
     BANK = "Bank", "Ngân hàng";

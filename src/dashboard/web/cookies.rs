@@ -1,6 +1,6 @@
 //! The site's cookies: their names, attributes and lifetimes.
 //!
-//! Over https every cookie except the language's has the `__Host-` prefix, so a sibling domain cannot set it.
+//! Over https every cookie except the language's and the time zone's has the `__Host-` prefix, so a sibling domain cannot set it.
 
 use actix_web::HttpResponse;
 use actix_web::cookie::time::Duration;
@@ -15,6 +15,9 @@ use crate::dashboard::auth::tokens::Token;
 
 pub const LANGUAGE_COOKIE: &str = "nexo_language";
 const LANGUAGE_TTL: Duration = Duration::days(365);
+
+/// The IANA name of the browser's time zone, which the script sets.
+pub const TIME_ZONE_COOKIE: &str = "nexo_time_zone";
 
 /// The session's cookie: a token that is new at each sign-in.
 pub const SESSION_COOKIE: &str = "nexo_session";

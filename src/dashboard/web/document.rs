@@ -1,15 +1,15 @@
 //! The HTML document around a page's content.
 
 use maud::{DOCTYPE, Markup, html};
-use nexo_domain::otp::Language;
 
 use super::assets::{ICON, SCRIPT, STYLE};
+use crate::dashboard::locale::Locale;
 
 /// A whole document.
-pub fn document(language: Language, title: &str, main: Markup) -> Markup {
+pub fn document(l: Locale, title: &str, main: Markup) -> Markup {
     html! {
         (DOCTYPE)
-        html lang=(language.code()) {
+        html lang=(l.code()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -19,7 +19,7 @@ pub fn document(language: Language, title: &str, main: Markup) -> Markup {
                 link rel="icon" type="image/svg+xml" href=(ICON.path);
                 script src=(SCRIPT.path) defer {}
             }
-            body { (main) }
+            body data-now=(l.now_ms) { (main) }
         }
     }
 }

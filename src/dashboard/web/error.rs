@@ -9,7 +9,6 @@ use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use maud::html;
 use nexo_domain::account::quota::QuotaExceeded;
 use nexo_domain::otp::Language;
-use nexo_domain::timestamp::rfc3339;
 use nexo_entities::store::{Conflict, StoreError};
 use url::form_urlencoded;
 
@@ -17,6 +16,7 @@ use super::document::document;
 use super::navigation::SECOND_FACTOR_PATH;
 use crate::api::error::ApiError;
 use crate::dashboard::auth::hashing::Busy;
+use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::{Text, Translate, errors};
 use crate::read_limits::TooManyReads;
 
@@ -54,34 +54,34 @@ pub enum ErrorKind {
 #[derive(Debug, Clone)]
 pub struct PageError {
     kind: ErrorKind,
-    language: Option<Language>,
+    locale: Option<Locale>,
 }
 
 impl PageError {
-    /// An error for a viewer of this language.
-    pub fn new(kind: ErrorKind, language: Language) -> PageError {
-        PageError { kind, language: Some(language) }
+    /// An error for a viewer of this locale.
+    pub fn new(kind: ErrorKind, locale: Locale) -> PageError {
+        PageError { kind, locale: Some(locale) }
     }
 
-    /// [`ErrorKind::NotFound`] for a viewer of this language.
-    pub fn not_found(language: Language) -> PageError {
-        PageError::new(ErrorKind::NotFound, language)
+    /// [`ErrorKind::NotFound`] for a viewer of this locale.
+    pub fn not_found(locale: Locale) -> PageError {
+        PageError::new(ErrorKind::NotFound, locale)
     }
 
-    /// [`ErrorKind::Internal`] for a viewer of this language.
-    pub fn internal(language: Language) -> PageError {
-        PageError::new(ErrorKind::Internal, language)
+    /// [`ErrorKind::Internal`] for a viewer of this locale.
+    pub fn internal(locale: Locale) -> PageError {
+        PageError::new(ErrorKind::Internal, locale)
     }
 
     /// The page for an error of a list that the API and the site share.
-    pub fn of_list(error: ApiError, language: Language) -> PageError {
+    pub fn of_list(error: ApiError, locale: Locale) -> PageError {
         let kind = match error {
             ApiError::TooManyRequests(refused) => ErrorKind::TooManyReads(refused),
             ApiError::QuotaExceeded(exceeded) => ErrorKind::Quota(exceeded),
             ApiError::Overloaded => ErrorKind::Overloaded,
             _ => ErrorKind::Internal,
         };
-        PageError::new(kind, language)
+        PageError::new(kind, locale)
     }
 
     fn parts(&self) -> (StatusCode, Text, Text) {
@@ -153,32 +153,34 @@ impl ResponseError for PageError {
             | ErrorKind::Suspended
             | ErrorKind::Internal => {}
         }
-        let languages = match self.language {
-            Some(language) => vec![language],
-            None => vec![Language::En, Language::Vi],
+        let locales = match self.locale {
+            Some(locale) => vec![locale],
+            None => [Language::En, Language::Vi].map(|l| Locale::now(l, None)).to_vec(),
         };
         let (_, title, text) = self.parts();
         let (quota, limit, resets_at_ms) = match &self.kind {
             ErrorKind::Quota(exceeded) => (exceeded.quota, exceeded.limit, exceeded.resets_at_ms),
             _ => ("", 0, 0),
         };
-        let resets_at = rfc3339(resets_at_ms);
-        let values: [(&str, &dyn fmt::Display); 4] =
-            [("seconds", &seconds), ("quota", &quota), ("limit", &limit), ("time", &resets_at)];
         let main = html! {
             main #content.alone { div.card {
-                @for language in &languages {
-                    section lang=(language.code()) {
-                        h1 { (language.t(title)) }
-                        p { (language.t_with(text, &values)) }
-                        p { a.button href="/dashboard" { (language.t(errors::HOME)) } }
+                @for l in &locales {
+                    section lang=(l.code()) {
+                        h1 { (l.t(title)) }
+                        p {
+                            (l.t_with(text, &[
+                                ("seconds", &seconds), ("quota", &quota), ("limit", &limit),
+                                ("time", &l.minute(resets_at_ms)),
+                            ]))
+                        }
+                        p { a.button href="/dashboard" { (l.t(errors::HOME)) } }
                     }
                 }
             } }
         };
         response
             .content_type("text/html; charset=utf-8")
-            .body(document(languages[0], languages[0].t(title), main).into_string())
+            .body(document(locales[0], locales[0].t(title), main).into_string())
     }
 }
 
@@ -200,7 +202,7 @@ pub fn safe_next(next: Option<&str>) -> &str {
 
 impl From<ErrorKind> for PageError {
     fn from(kind: ErrorKind) -> PageError {
-        PageError { kind, language: None }
+        PageError { kind, locale: None }
     }
 }
 

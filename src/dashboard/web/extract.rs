@@ -15,6 +15,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::billing::referral::ReferralCode;
 use nexo_domain::ids::AccountId;
 use nexo_domain::otp::Language;
+use nexo_domain::time_zone::Zone;
 use nexo_entities::store::accounts::Account;
 use nexo_entities::store::accounts::sessions::Session;
 use url::form_urlencoded;
@@ -26,6 +27,7 @@ use super::state::SiteState;
 use crate::api;
 use crate::dashboard::auth::tokens;
 use crate::dashboard::auth::tokens::Token;
+use crate::dashboard::locale::Locale;
 use crate::read_limits::{ReadLimits, ReadTurn};
 
 /// The least time between two updates of a session's last use.
@@ -33,8 +35,10 @@ const SESSION_UPDATE_INTERVAL_MS: i64 = 5 * 60_000;
 
 /// Anyone who requests a page.
 pub struct Visitor {
-    /// The language of the page.
-    pub language: Language,
+    /// The language, time zone and time of the page.
+    pub locale: Locale,
+    /// The time zone of the pages if the account has not chosen one.
+    pub automatic_zone: Zone,
     /// The client's address, behind trusted proxies.
     pub address: IpAddr,
     /// The requested path and query.
@@ -69,9 +73,9 @@ pub struct Operator {
 pub trait Viewer {
     fn visitor(&self) -> &Visitor;
 
-    /// The language of the page.
-    fn language(&self) -> Language {
-        self.visitor().language
+    /// The language, time zone and time of the page.
+    fn locale(&self) -> Locale {
+        self.visitor().locale
     }
 }
 
@@ -131,13 +135,16 @@ impl Visitor {
         };
         let account = signed_in.as_ref().map(|(_, account)| account);
         let language = language(&request, site, account, &mut cookies).await?;
+        let zone = account.and_then(|account| account.time_zone);
+        let automatic = Locale::now(language, automatic_zone(&request, language));
         let referral = referral(&request, site, account, &mut cookies);
         let known_browser = request.cookie(&cookie_name(site, KNOWN_BROWSER_COOKIE));
         let user_agent = request.headers().get(USER_AGENT);
         let user_agent = user_agent.and_then(|text| text.to_str().ok());
         let path = request.uri().path_and_query();
         Ok(Visitor {
-            language,
+            locale: Locale { zone: zone.unwrap_or(automatic.zone), ..automatic },
+            automatic_zone: automatic.zone,
             address,
             path: path.map_or_else(String::new, ToString::to_string),
             user_agent: user_agent.unwrap_or_default().to_owned(),
@@ -152,10 +159,10 @@ impl Visitor {
     async fn into_member(self, limits: &Arc<ReadLimits>) -> Result<Member, PageError> {
         let Some((session, account)) = self.signed_in.clone() else {
             let kind = ErrorKind::NotSignedIn { next: self.path };
-            return Err(PageError::new(kind, self.language));
+            return Err(PageError::new(kind, self.locale));
         };
         let turn = limits.read(account.id).await;
-        let refused = |error| PageError::new(ErrorKind::TooManyReads(error), self.language);
+        let refused = |error| PageError::new(ErrorKind::TooManyReads(error), self.locale);
         Ok(Member { _turn: turn.map_err(refused)?, visitor: self, account, session })
     }
 }
@@ -234,6 +241,15 @@ async fn language(
         .unwrap_or_else(|| accepted_language(request)))
 }
 
+/// The time zone of pages in this language for an account that chose none: on English pages the browser's, which the
+/// script tells in a cookie.
+fn automatic_zone(request: &HttpRequest, language: Language) -> Option<Zone> {
+    match language {
+        Language::En => Zone::named(request.cookie(TIME_ZONE_COOKIE)?.value()),
+        Language::Vi => None,
+    }
+}
+
 /// The first parameter of this name in the request's query.
 pub fn query(request: &HttpRequest, name: &str) -> Option<String> {
     query_value(request.query_string(), name)
@@ -309,7 +325,7 @@ impl FromRequest for Member {
         Box::pin(async move {
             let member = Visitor::of(request.clone()).await?.into_member(&limits).await?;
             match needs_second_factor(&member, &request) {
-                true => Err(PageError::new(ErrorKind::NeedsSecondFactor, member.language())),
+                true => Err(PageError::new(ErrorKind::NeedsSecondFactor, member.locale())),
                 false => Ok(member),
             }
         })
@@ -336,7 +352,7 @@ impl FromRequest for Operator {
             let member = member.await?;
             match member.account.operator && !member.visitor.is_suspended() {
                 true => Ok(Operator { member }),
-                false => Err(PageError::not_found(member.language())),
+                false => Err(PageError::not_found(member.locale())),
             }
         })
     }

@@ -92,7 +92,7 @@ impl<V: Viewer + FromRequest<Error = PageError> + 'static> FromRequest for Poste
         let payload = payload.take();
         Box::pin(async move {
             let viewer = V::from_request(&request, &mut Payload::None).await?;
-            let error = |kind| Err(PageError::new(kind, viewer.language()));
+            let error = |kind| Err(PageError::new(kind, viewer.locale()));
             if !is_from_here(request.headers(), SiteState::of(&request)) {
                 return error(ErrorKind::ForeignForm);
             }

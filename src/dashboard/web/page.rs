@@ -43,7 +43,7 @@ impl<'a> Page<'a> {
                 (navigation(visitor, self.nav_item))
                 main #content.main tabindex="-1" {
                     @if visitor.is_suspended() {
-                        p.notice.bad role="alert" { (visitor.language.t(frame::SUSPENDED)) }
+                        p.notice.bad role="alert" { (visitor.locale.language.t(frame::SUSPENDED)) }
                     }
                     (self.body)
                     (footer(visitor))
@@ -63,17 +63,17 @@ pub fn standalone(
 ) -> HttpResponse {
     let main = html! {
         main #content.alone tabindex="-1" {
-            (brand(&format!("/{}", visitor.language.code())))
+            (brand(&format!("/{}", visitor.locale.language.code())))
             div.card { (body) }
             (footer(visitor))
         }
     };
-    respond(visitor, status, visitor.language.t(title), main)
+    respond(visitor, status, visitor.locale.language.t(title), main)
 }
 
 /// A page within the frame of the public pages.
 pub fn public_page(visitor: &Visitor, title: Text, body: Markup) -> HttpResponse {
-    let language = visitor.language;
+    let language = visitor.locale.language;
     let main = html! {
         header.top {
             (brand(&format!("/{}", language.code())))
@@ -95,11 +95,11 @@ pub fn public_page(visitor: &Visitor, title: Text, body: Markup) -> HttpResponse
 
 /// The handler of every address without a page.
 pub async fn not_found(visitor: Visitor) -> PageError {
-    PageError::not_found(visitor.language)
+    PageError::not_found(visitor.locale)
 }
 
 fn respond(visitor: &Visitor, status: StatusCode, title: &str, main: Markup) -> HttpResponse {
-    let language = visitor.language;
+    let language = visitor.locale.language;
     let page = html! {
         a.skip href="#content" { (language.t(frame::SKIP)) }
         (main)
@@ -111,7 +111,7 @@ fn respond(visitor: &Visitor, status: StatusCode, title: &str, main: Markup) -> 
     response
         .content_type("text/html; charset=utf-8")
         .insert_header(("Content-Language", language.code()))
-        .body(document(language, title, page).into_string())
+        .body(document(visitor.locale, title, page).into_string())
 }
 
 /// Redirects the browser (303) to a path of this site.
@@ -143,7 +143,7 @@ fn brand(path: &str) -> Markup {
 }
 
 fn navigation(visitor: &Visitor, current: NavItem) -> Markup {
-    let language = visitor.language;
+    let language = visitor.locale.language;
     let account = visitor.signed_in.as_ref().map(|(_, account)| account);
     let links = html! {
         ul { @for item in NavItem::MEMBER { (nav_link(language, item, current)) } }
@@ -190,7 +190,7 @@ fn nav_link(language: Language, item: NavItem, current: NavItem) -> Markup {
 }
 
 fn footer(visitor: &Visitor) -> Markup {
-    let language = visitor.language;
+    let language = visitor.locale.language;
     let other = match language {
         Language::En => Language::Vi,
         Language::Vi => Language::En,

@@ -6,6 +6,7 @@ mod api_keys;
 mod forms;
 mod limits;
 mod live_delivery;
+mod locale;
 mod passwords;
 pub mod routes;
 mod sign_in_limits;

@@ -47,7 +47,7 @@ const VIETNAMESE: Words = Words {
     delivered: "thành công",
     in_progress: "Cuộc gọi đang diễn ra",
     revoked: "Đã thu hồi khóa",
-    commission: "$0.0022",
+    commission: "0,0022\u{a0}USD",
 };
 
 async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {

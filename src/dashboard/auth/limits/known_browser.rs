@@ -110,6 +110,7 @@ mod tests {
             operator: false,
             language: None,
             page_language: None,
+            time_zone: None,
             created_at_ms: NOW,
             closed_at_ms: None,
             suspended_at_ms: None,

@@ -46,7 +46,7 @@ fn setup_form(
     secret: &TotpSecret,
     error: Option<Text>,
 ) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     let url = secret.url(&member.account.email).ok_or_else(|| PageError::internal(l))?;
     let base32 = secret.base32();
     let body = html! {
@@ -71,7 +71,7 @@ fn setup_form(
 }
 
 async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
-    let l = member.language();
+    let l = member.locale();
     if member.account.totp_sealed.is_some() {
         return Ok(redirect(&member, PATH));
     }
@@ -92,7 +92,7 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
     site.store.accounts().set_totp(member.id(), Some(factor), kept_session).await?;
     // The code of this form cannot be used again for sign-in.
     site.store.accounts().use_totp_step(member.id(), step).await?;
-    notices::second_factor_changed(&site.mailer, &member.account, l, true);
+    notices::second_factor_changed(&site.mailer, &member.account, l.language, true);
     let body = html! {
         (page_head(l.t(texts::FACTOR), None, html! {}))
         (secret_once(l, l.t(texts::FACTOR_DONE), &recovery))
@@ -106,7 +106,7 @@ async fn turn_on(Posted(member, fields): Posted<Member>, site: Site) -> PageResu
 }
 
 fn removal_form(member: &Member, site: &SiteState, error: Option<Text>) -> HttpResponse {
-    let l = member.language();
+    let l = member.locale();
     let body = html! {
         section.card {
             h1 { (l.t(texts::FACTOR)) }
@@ -142,7 +142,7 @@ async fn turn_off(Posted(member, fields): Posted<Member>, site: Site) -> PageRes
         return Ok(removal_form(&member, &site, Some(accounts::CODE_WRONG)));
     }
     site.store.accounts().set_totp(member.id(), None, Some(member.session.id)).await?;
-    notices::second_factor_changed(&site.mailer, &member.account, member.language(), false);
+    notices::second_factor_changed(&site.mailer, &member.account, member.locale().language, false);
     let mut response = redirect(&member, "/dashboard/settings?saved=1");
     let account = Account { totp_sealed: None, ..member.account.clone() };
     remember_browser(&site, &member.visitor, &account, &mut response);
@@ -165,7 +165,7 @@ async fn is_code(
     check_limit(site, Attempt::Code, member, caller, &id.to_string())?;
     let key = totp::derive_key(&site.hasher, fields.secret("password"), sealed).await?;
     let secret = key.and_then(|key| totp::open(&key, sealed, id));
-    let secret = secret.ok_or_else(|| PageError::internal(member.language()))?;
+    let secret = secret.ok_or_else(|| PageError::internal(member.locale()))?;
     let code = fields.trimmed("code");
     let accounts = site.store.accounts();
     let is_right = match secret.step_of(code, unix_ms()) {

@@ -3,7 +3,7 @@
 texts! {
     TITLE = "Limits", "Giới hạn";
     LEAD = "What your account may do for free each day. Live OTPs have no limit here.", "Những gì tài khoản của bạn được làm miễn phí mỗi ngày. OTP thật không bị giới hạn tại đây.";
-    RESETS = "All limits start again at {time} (UTC).", "Mọi giới hạn được tính lại từ {time} (UTC).";
+    RESETS = "All limits start again at {time}.", "Mọi giới hạn được tính lại từ {time}.";
     RAISE = "Ask the operator of this gateway if you need more.", "Nếu cần thêm, hãy liên hệ đơn vị vận hành cổng này.";
     ACTION = "Action", "Thao tác";
     USED = "Used today", "Đã dùng hôm nay";
@@ -24,5 +24,5 @@ texts! {
     SET = "Set an own limit", "Đặt giới hạn riêng";
     SET_LEAD = "Empty: the configured limit. 0: unlimited.", "Để trống: theo cấu hình. 0: không giới hạn.";
     DO_SET = "Set limit", "Đặt giới hạn";
-    WRONG_LIMIT = "Enter a whole number from 0 to 1000000000, or nothing.", "Hãy nhập số nguyên từ 0 đến 1000000000 hoặc để trống.";
+    WRONG_LIMIT = "Enter a whole number from 0 to 1,000,000,000, or nothing.", "Hãy nhập số nguyên từ 0 đến 1.000.000.000 hoặc để trống.";
 }

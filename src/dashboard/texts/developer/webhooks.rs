@@ -30,14 +30,14 @@ texts! {
     ROTATE = "Rotate secret", "Đổi khóa bí mật";
     ROTATE_TITLE = "Rotate the secret of this endpoint?", "Đổi khóa bí mật của endpoint này?";
     ROTATE_TEXT = "Both secrets sign for 24 hours: webhook-signature lists both signatures, X-NEXO-Signature uses the new secret and X-NEXO-Signature-Previous the old one.", "Trong 24 giờ, cả hai khóa cùng ký: webhook-signature chứa cả hai chữ ký, X-NEXO-Signature dùng khóa mới và X-NEXO-Signature-Previous dùng khóa cũ.";
-    OLD_UNTIL = "The old secret also signs until {time} UTC.", "Khóa cũ vẫn cùng ký đến {time} UTC.";
+    OLD_UNTIL = "The old secret also signs until {time}.", "Khóa cũ vẫn cùng ký đến {time}.";
     TEST = "Send a test event", "Gửi sự kiện thử";
     TEST_SENT = "A test event was queued. Reload the page to see the response.", "Sự kiện thử đã được đưa vào hàng đợi. Hãy tải lại trang để xem phản hồi.";
     TEST_PAUSED = "A paused endpoint receives no test events. Resume it first.", "Endpoint đang tạm dừng không nhận sự kiện thử. Hãy tiếp tục trước.";
     REPLAYED = "{count} events were queued again.", "Đã đưa {count} sự kiện vào hàng đợi để gửi lại.";
     REPLAY = "Replay", "Gửi lại";
     REPLAY_ALL = "Replay failed events", "Gửi lại các sự kiện thất bại";
-    REPLAY_SINCE = "Since (UTC)", "Từ lúc (UTC)";
+    REPLAY_SINCE = "Since ({offset})", "Từ lúc ({offset})";
     REPLAY_TEXT = "Every event since this time whose last attempt failed is sent again, at most {most} at once.", "Mỗi sự kiện từ thời điểm này có lần gửi cuối thất bại sẽ được gửi lại, tối đa {most} sự kiện mỗi lần.";
     SINCE_WRONG = "Enter a time such as 2026-05-25T10:00.", "Hãy nhập thời gian dạng 2026-05-25T10:00.";
     ATTEMPTS = "Attempts", "Các lần gửi";
