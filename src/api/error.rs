@@ -1,7 +1,7 @@
 //! The API's errors: status, headers and body of each. The only place that maps errors to HTTP.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -13,6 +13,7 @@ use nexo_domain::phone::PhoneError;
 use nexo_domain::timestamp::rfc3339;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::read_limits::TooManyReads;
 
@@ -86,6 +87,52 @@ impl ApiError {
         let allow = headers.get(header::ALLOW);
         let allow = allow.and_then(|allow| allow.to_str().ok());
         ApiError::MethodNotAllowed { allow: allow.unwrap_or_default().to_owned() }
+    }
+
+    /// An error of each kind, for the documentation.
+    pub fn one_of_each() -> Vec<ApiError> {
+        let id = DeliveryId(Uuid::nil());
+        vec![
+            ApiError::InvalidRequest(""),
+            ApiError::InvalidParameter { parameter: String::new(), message: String::new() },
+            ApiError::PhoneMissing,
+            ApiError::InvalidPhone(PhoneError::NotMobile),
+            ApiError::InvalidCode,
+            ApiError::MissingAuth,
+            ApiError::InvalidKey,
+            ApiError::InvalidSignature,
+            ApiError::InsufficientBalance {
+                deposit_url: String::new(),
+                cost: Micros::ZERO,
+                total: Micros::ZERO,
+            },
+            ApiError::AccountSuspended,
+            ApiError::IpNotAllowed { detected_ip: Ipv4Addr::UNSPECIFIED.into() },
+            ApiError::NotFound,
+            ApiError::MethodNotAllowed { allow: String::new() },
+            ApiError::NotAcceptable,
+            ApiError::RequestTimeout,
+            ApiError::IdempotencyConflict,
+            ApiError::PayloadTooLarge,
+            ApiError::RateLimited { retry_after_seconds: 1 },
+            ApiError::QuotaExceeded(QuotaExceeded::of_rate("", 0, 0, 0)),
+            ApiError::Throttled { id, retry_after_seconds: 1 },
+            ApiError::TooManyRequests(TooManyReads::Reads),
+            ApiError::HeadersTooLarge,
+            ApiError::Internal,
+            ApiError::NoRoute { id },
+            ApiError::NoCarrier,
+            ApiError::Overloaded,
+            ApiError::InDoubt,
+        ]
+    }
+
+    /// The delivery that the error is about, if one was written.
+    pub fn delivery_id(&self) -> Option<DeliveryId> {
+        match self {
+            ApiError::Throttled { id, .. } | ApiError::NoRoute { id } => Some(*id),
+            _ => None,
+        }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -244,7 +291,7 @@ impl ApiError {
     }
 
     /// The JSON body: `ok`, `error`, `message`, and the fields of this error.
-    pub(super) fn body(&self) -> String {
+    pub fn body(&self) -> String {
         let mut body =
             Error { ok: false, error: self.code(), message: self.message(), ..Error::default() };
         match self {

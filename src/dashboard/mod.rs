@@ -67,6 +67,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(operators::routes)
                 .configure(account::deliveries::routes)
                 .configure(developer::api_keys::routes)
+                .configure(developer::test_otp::routes)
                 .configure(developer::allowlist::routes)
                 .configure(developer::webhooks::routes)
                 .configure(developer::webhook_attempts::routes)

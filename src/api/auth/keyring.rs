@@ -43,6 +43,19 @@ pub struct Key {
 }
 
 impl Key {
+    /// A test key by its id, for an OTP that its owner sends from the site. The allowlist is about the API.
+    pub fn of_test_key(key_id: KeyId, account_id: AccountId, language: Option<Language>) -> Key {
+        Key {
+            key_id,
+            account_id,
+            test: true,
+            is_suspended: false,
+            allowlist: Vec::new(),
+            language,
+            unwritten_use_ms: AtomicI64::new(0),
+        }
+    }
+
     /// Records a use. A single atomic store: this is on the hot path.
     pub fn record_use(&self, at_ms: i64) {
         self.unwritten_use_ms.store(at_ms, Ordering::Relaxed);

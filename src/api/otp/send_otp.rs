@@ -3,11 +3,13 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_actors::dispatch::Dispatched;
-use nexo_domain::call::acceptance::AcceptedBody;
+use nexo_domain::call::acceptance::{Accepted, AcceptedBody};
+use zeroize::Zeroizing;
 
 use super::idempotency;
 use super::order::{OrderFacts, SendOtp, order};
 use crate::api::auth::caller::{authorize, presented_key};
+use crate::api::auth::keyring::Key;
 use crate::api::body::{json_text, read_body};
 use crate::api::error::{ApiError, Error};
 use crate::api::state::ApiState;
@@ -55,10 +57,25 @@ pub async fn send_otp(
     if let Some(once) = idempotency::request(request.headers(), &key, &body)? {
         return idempotency::answer_once(&once, &key, &body, &state).await;
     }
-    let order = order(&key, &body, &state)?;
+    let accepted = send(&key, body, &state).await?;
+    Ok(json_text(StatusCode::ACCEPTED, accepted.body()))
+}
+
+/// Checks the body of a request that may use `key`, and calls the phone.
+///
+/// # Errors
+/// The first check that fails, or why the call was not accepted.
+pub async fn send(
+    key: &Key,
+    body: Zeroizing<Vec<u8>>,
+    state: &ApiState,
+) -> Result<Accepted, ApiError> {
+    if !state.dispatcher.lease.is_valid() {
+        return Err(ApiError::Overloaded);
+    }
+    let order = order(key, &body, state)?;
     drop(body);
     let facts = OrderFacts::of(&order);
     let outcome = state.dispatcher.dispatch(order, None).await;
-    let accepted = facts.answer(outcome.unwrap_or(Dispatched::Lost), &state).await?;
-    Ok(json_text(StatusCode::ACCEPTED, accepted.body()))
+    facts.answer(outcome.unwrap_or(Dispatched::Lost), state).await
 }

@@ -17,6 +17,7 @@ use super::date_range::{end_ms, preset_links, start_ms};
 use crate::api;
 use crate::dashboard::components::*;
 use crate::dashboard::locale::Locale;
+use crate::dashboard::texts::developer::test_otp;
 use crate::dashboard::texts::figures::{Decimal, Percent};
 use crate::dashboard::texts::{Text, Translate, deliveries as texts};
 use crate::dashboard::web::*;
@@ -125,6 +126,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
     let body = html! {
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), html! {
             a.button.second href=(form.link("/dashboard/deliveries.csv", "")) { (l.t(texts::CSV)) }
+            a.button.second href="/dashboard/test-otp" { (l.t(test_otp::TITLE)) }
         }))
         (search_form(l, &form))
         (preset_links(l, (&form.from, &form.to), |from, to| form.with_dates(from, to).link(PATH, "")))

@@ -55,6 +55,18 @@ setInterval(() => {
   }
 }, 20000);
 
+// Remembers which of several examples was chosen.
+for (const tabs of document.querySelectorAll("[data-remember]")) {
+  const name = `nexo-${tabs.dataset.remember}`;
+  try {
+    const chosen = localStorage.getItem(name);
+    for (const tab of tabs.querySelectorAll("input")) if (tab.value === chosen) tab.checked = true;
+    tabs.addEventListener("change", (event) => localStorage.setItem(name, event.target.value));
+  } catch {
+    // Without storage the first example is shown.
+  }
+}
+
 // Fetches a part of the page repeatedly from its data-live address, until the fetched part has no such address.
 async function follow(part) {
   const pause = Number(part.dataset.every) || 1000;

@@ -110,13 +110,16 @@ fn row(l: Locale, key: &Key) -> [Markup; 4] {
 fn new_key_form(member: &Member, name: &str) -> Markup {
     let l = member.locale();
     let kinds = [("live", l.t(texts::KIND_LIVE)), ("test", l.t(texts::KIND_TEST))];
+    // The page of test OTPs leads here to create a test key.
+    let wants_test = query_of_path(&member.visitor.path, "kind").as_deref() == Some("test");
+    let kind = if wants_test { "test" } else { "live" };
     html! {
         section.card #new {
             h2 { (l.t(texts::CREATE)) }
             form method="post" action="/dashboard/api-keys" {
                 (form_token(member))
                 (Field::new("name", l.t(texts::NAME)).value(name).hint(l.t(texts::NAME_HINT)))
-                (select("kind", l.t(texts::KIND), "live", kinds))
+                (select("kind", l.t(texts::KIND), kind, kinds))
                 button type="submit" { (l.t(texts::DO_CREATE)) }
             }
         }

@@ -3,11 +3,16 @@
 use actix_web::web;
 use maud::{Markup, html};
 use nexo_domain::ids::AccountId;
+use nexo_domain::otp::Language;
 
+use super::docs_examples;
 use super::key::masked;
+use super::openapi_document::parameters;
+use super::sandbox_numbers::endings;
+use crate::api::error::ApiError;
 use crate::dashboard::components::*;
 use crate::dashboard::locale::Locale;
-use crate::dashboard::texts::developer::docs as texts;
+use crate::dashboard::texts::developer::{docs as texts, test_otp};
 use crate::dashboard::texts::{Text, Translate};
 use crate::dashboard::web::*;
 
@@ -20,36 +25,46 @@ pub fn member_routes(config: &mut web::ServiceConfig) {
 }
 
 async fn show(visitor: Visitor, site: Site) -> PageResult {
-    let key = match &visitor.signed_in {
+    let keys = match &visitor.signed_in {
         Some((_, account)) => {
             let refused = |error| PageError::new(ErrorKind::TooManyReads(error), visitor.locale);
             let _turn = site.read_limits.read(account.id).await.map_err(refused)?;
-            masked_key(&site, account.id).await?
+            own_keys(&site, account.id).await?
         }
-        None => None,
+        None => OwnKeys::default(),
     };
-    let body = reference(visitor.locale, &site, key.as_deref());
+    let body = reference(visitor.locale, &site, &keys);
     Ok(public_page(&visitor, texts::TITLE, body))
 }
 
 async fn show_member(member: Member, site: Site) -> PageResult {
     let l = member.locale();
-    let key = masked_key(&site, member.id()).await?;
-    let body = reference(l, &site, key.as_deref());
+    let keys = own_keys(&site, member.id()).await?;
+    let body = reference(l, &site, &keys);
     Ok(Page::new(NavItem::Docs, l.t(texts::TITLE), body).respond(&member))
 }
 
-/// The account's newest active key, masked. A test key comes before live keys, because the examples name a number that
-/// may be somebody's.
-async fn masked_key(site: &SiteState, account: AccountId) -> Result<Option<String>, PageError> {
-    let keys = site.store.accounts().keys(Some(account)).await?;
-    let active = keys.iter().filter(|key| key.revoked_at_ms.is_none());
-    let preferred = active.min_by_key(|key| (!key.test, std::cmp::Reverse(key.created_at_ms)));
-    Ok(preferred.map(masked))
+/// The reader's keys, masked.
+#[derive(Default)]
+struct OwnKeys {
+    /// The newest active key. A test key comes before live keys, because the examples name a number that may be
+    /// somebody's.
+    preferred: Option<String>,
+    /// The newest active test key.
+    test: Option<String>,
+}
+
+async fn own_keys(site: &SiteState, account: AccountId) -> Result<OwnKeys, PageError> {
+    let mut keys = site.store.accounts().keys(Some(account)).await?;
+    keys.retain(|key| key.revoked_at_ms.is_none());
+    keys.sort_by_key(|key| (!key.test, std::cmp::Reverse(key.created_at_ms)));
+    let test = keys.iter().find(|key| key.test);
+    Ok(OwnKeys { preferred: keys.first().map(masked), test: test.map(masked) })
 }
 
 const SECTIONS: [(&str, Text); 12] = [
     ("quickstart", texts::QUICKSTART),
+    ("examples", texts::EXAMPLES),
     ("authentication", texts::AUTH),
     ("send", texts::SEND),
     ("check", texts::CHECK),
@@ -60,83 +75,18 @@ const SECTIONS: [(&str, Text); 12] = [
     ("errors", texts::ERRORS),
     ("limits", texts::LIMITS),
     ("sandbox", texts::SANDBOX),
-    ("examples", texts::EXAMPLES),
 ];
 
-const ERRORS: [(&str, &str, Text); 18] = [
-    ("400", "invalid_request", texts::E_BODY),
-    ("400", "invalid_phone", texts::E_PHONE),
-    ("400", "invalid_code", texts::E_CODE),
-    ("401", "missing_auth", texts::E_AUTH),
-    ("401", "invalid_key", texts::E_KEY),
-    ("402", "insufficient_balance", texts::E_FUNDS),
-    ("403", "account_suspended", texts::E_SUSPENDED),
-    ("403", "ip_not_allowed", texts::E_IP),
-    ("404", "not_found", texts::E_NOT_FOUND),
-    ("409", "idempotency_conflict", texts::E_CONFLICT),
-    ("413", "payload_too_large", texts::E_LARGE),
-    ("429", "rate_limited", texts::E_WINDOW),
-    ("429", "quota_exceeded", texts::E_QUOTA),
-    ("429", "no_route", texts::E_THROTTLED),
-    ("429", "too_many_requests", texts::E_TOO_MANY),
-    ("500", "internal", texts::E_INTERNAL),
-    ("502", "no_route", texts::E_ROUTE),
-    ("503", "overloaded", texts::E_OVERLOADED),
-];
-
-const SANDBOX: [(&str, Text); 10] = [
-    ("90", texts::S90),
-    ("91", texts::S91),
-    ("92", texts::S92),
-    ("93", texts::S93),
-    ("94", texts::S94),
-    ("95", texts::S95),
-    ("96", texts::S96),
-    ("97", texts::S97),
-    ("98", texts::S98),
-    ("99", texts::S99),
-];
-
-const NODE: &str = r#"const res = await fetch('{base}/send-otp', {
-  method: 'POST',
-  headers: {
-    'Authorization': `Bearer ${process.env.NEXO_KEY}`,
-    'Content-Type': 'application/json',
-  },
-  body: JSON.stringify({ phone: '+84981234567', code: '482917' }),
-});
-const data = await res.json();
-if (!data.ok) throw new Error(`${data.error}: ${data.message}`);
-console.log('calling', data.id, 'via', data.carrier);
-"#;
-
-const PYTHON: &str = r#"import os, httpx
-
-r = httpx.post(
-    "{base}/send-otp",
-    headers={"Authorization": f"Bearer {os.environ['NEXO_KEY']}"},
-    json={"phone": "+84981234567", "code": "482917"},
-    timeout=10.0,
-)
-data = r.json()
-if not data["ok"]:
-    raise SystemExit(f"{data['error']}: {data['message']}")
-print("calling", data["id"], "via", data["carrier"])
-"#;
-
-fn curl_example(base: &str) -> String {
-    send_otp_curl(&format!("{base}/send-otp"), "$NEXO_KEY")
-}
-
-fn code(text: &str) -> Markup {
-    html! { pre tabindex="0" { code { (text) } } }
-}
+/// The operations whose parameters the page lists.
+const SEND: (&str, &str) = ("/api/v1/send-otp", "post");
+const LIST: (&str, &str) = ("/api/v1/deliveries", "get");
 
 fn method(method: &str, path: &str) -> Markup {
     html! { p { span.method { (method) } code { (path) } } }
 }
 
-fn reference(l: Locale, site: &SiteState, key: Option<&str>) -> Markup {
+fn reference(l: Locale, site: &SiteState, keys: &OwnKeys) -> Markup {
+    let test_key = keys.test.as_deref();
     let base = site.public_url.link("/api/v1");
     html! {
         (page_head(l.t(texts::TITLE), Some(l.t(texts::LEAD)), html! {}))
@@ -150,30 +100,21 @@ fn reference(l: Locale, site: &SiteState, key: Option<&str>) -> Markup {
             div {
                 p { (l.t(texts::BASE)) ": " code { (base) } }
                 p {
-                    @match key {
+                    @match &keys.preferred {
                         Some(key) => { (l.t_with(texts::YOUR_KEY, &[("key", &key)])) },
                         None => { (l.t(texts::NO_KEY)) },
                     }
                 }
-                (introduction(l, site, &base))
+                (introduction(l, site, &base, test_key))
                 (requests(l, &base))
                 (rules(l))
                 (tables(l))
-                section #examples {
-                    h2 { (l.t(texts::EXAMPLES)) }
-                    h3 { "curl" }
-                    (code(&curl_example(&base)))
-                    @for (name, text) in [("Node.js", NODE), ("Python (httpx)", PYTHON)] {
-                        h3 { (name) }
-                        (code(&text.replace("{base}", &base)))
-                    }
-                }
             }
         }
     }
 }
 
-fn introduction(l: Locale, site: &SiteState, base: &str) -> Markup {
+fn introduction(l: Locale, site: &SiteState, base: &str, test_key: Option<&str>) -> Markup {
     let free = site.free_otps();
     html! {
         section #quickstart {
@@ -183,7 +124,8 @@ fn introduction(l: Locale, site: &SiteState, base: &str) -> Markup {
                 li { a href="/dashboard/api-keys" { (l.t(texts::QUICKSTART_2)) } }
                 li { (l.t(texts::QUICKSTART_3)) }
             }
-            (code(&curl_example(base)))
+            (code_block(l, &docs_examples::key_variable(test_key)))
+            (docs_examples::send_otp(l, base))
         }
         section #authentication {
             h2 { (l.t(texts::AUTH)) }
@@ -199,30 +141,105 @@ fn requests(l: Locale, base: &str) -> Markup {
             h2 { (l.t(texts::SEND)) }
             (method("POST", "/api/v1/send-otp"))
             p { (l.t(texts::SEND_TEXT)) }
-            (code("{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"carrier\": \"viettel\",\n  \"status\": \"sent\",\n  \"cost\": 0.022,\n  \"balance\": 9.978,\n  \"total\": 12.044\n}"))
+            (parameter_table(l, SEND))
+            (code_block(l, "{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"carrier\": \"viettel\",\n  \"status\": \"sent\",\n  \"cost\": 0.022,\n  \"balance\": 9.978,\n  \"total\": 12.044\n}"))
             p { (l.t(texts::IDEMPOTENCY)) }
         }
         section #check {
             h2 { (l.t(texts::CHECK)) }
             (method("GET", "/api/v1/deliveries/{id}"))
             p { (l.t(texts::CHECK_TEXT)) }
-            (code(&format!("curl {base}/deliveries/8f2e1c4d-… \\\n  -H \"Authorization: Bearer $NEXO_KEY\"")))
-            (code("{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"phone\": \"+84981234567\",\n  \"carrier\": \"viettel\",\n  \"status\": \"delivered\",\n  \"cost\": 0.022,\n  \"error_code\": null,\n  \"carrier_status\": \"success\",\n  \"created_at\": \"2026-05-25T10:00:00Z\",\n  \"completed_at\": \"2026-05-25T10:00:25Z\"\n}"))
+            (code_block(l, &format!("curl {base}/deliveries/8f2e1c4d-… \\\n  -H \"Authorization: Bearer $NEXO_KEY\"")))
+            (code_block(l, "{\n  \"ok\": true,\n  \"id\": \"8f2e1c4d-…\",\n  \"phone\": \"+84981234567\",\n  \"carrier\": \"viettel\",\n  \"status\": \"delivered\",\n  \"cost\": 0.022,\n  \"error_code\": null,\n  \"carrier_status\": \"success\",\n  \"created_at\": \"2026-05-25T10:00:00Z\",\n  \"completed_at\": \"2026-05-25T10:00:25Z\"\n}"))
+            (method("GET", "/api/v1/deliveries"))
+            p { (l.t(texts::LIST_TEXT)) }
+            (parameter_table(l, LIST))
         }
         section #wallet {
             h2 { (l.t(texts::BALANCE)) }
             (method("GET", "/api/v1/balance"))
             p { (l.t(texts::BALANCE_TEXT)) }
-            (code("{\n  \"ok\": true,\n  \"currency\": \"USD\",\n  \"balance\": 9.978,\n  \"bonus_credit\": 2.000,\n  \"free_credit\": 0.066,\n  \"total\": 12.044\n}"))
+            (code_block(l, "{\n  \"ok\": true,\n  \"currency\": \"USD\",\n  \"balance\": 9.978,\n  \"bonus_credit\": 2.000,\n  \"free_credit\": 0.066,\n  \"total\": 12.044\n}"))
         }
         section #webhooks {
             h2 { (l.t(texts::WEBHOOKS)) }
             p { (l.t(texts::WEBHOOKS_TEXT)) }
-            (code("POST https://your-app.example/webhooks/nexo\nContent-Type: application/json\nUser-Agent: NEXO-ROUTE/1.0\nX-NEXO-Signature: sha256=<hex>\nX-NEXO-Event-Type: otp.delivered\nX-NEXO-Delivery-Id: <uuid>\n\n{\"type\":\"otp.delivered\",\"id\":\"8f2e1c4d-…\",\"phone\":\"+84981234567\",\"carrier\":\"viettel\",\n \"status\":\"delivered\",\"cost\":0.022,\"error_code\":null,\n \"created_at\":\"2026-05-25T10:00:00Z\",\"completed_at\":\"2026-05-25T10:00:25Z\"}"))
+            (code_block(l, "POST https://your-app.example/webhooks/nexo\nContent-Type: application/json\nUser-Agent: NEXO-ROUTE/1.0\nX-NEXO-Signature: sha256=<hex>\nX-NEXO-Event-Type: otp.delivered\nX-NEXO-Delivery-Id: <uuid>\n\n{\"type\":\"otp.delivered\",\"id\":\"8f2e1c4d-…\",\"phone\":\"+84981234567\",\"carrier\":\"viettel\",\n \"status\":\"delivered\",\"cost\":0.022,\"error_code\":null,\n \"created_at\":\"2026-05-25T10:00:00Z\",\"completed_at\":\"2026-05-25T10:00:25Z\"}"))
             p { (l.t(texts::WEBHOOKS_SIGN)) }
             (receiver_examples::snippets(l, None))
         }
     }
+}
+
+/// The parameters of an operation, from the OpenAPI document.
+fn parameter_table(l: Locale, (path, method): (&str, &str)) -> Markup {
+    let columns =
+        [Head(texts::PARAMETER), Left(texts::PLACE), Left(texts::REQUIRED), Left(texts::MEANING)];
+    let parameters = parameters(path, method).into_iter();
+    let rows = parameters.filter(|one| one.name != "X-Request-Id").map(|parameter| {
+        let required = if parameter.is_required { texts::YES } else { texts::NO };
+        let vietnamese = || texts::vietnamese_parameter(parameter.name);
+        let meaning = match l.language {
+            Language::En => None,
+            Language::Vi => vietnamese(),
+        };
+        [
+            html! { code { (parameter.name) } },
+            html! { (l.t(place_name(parameter.place))) },
+            html! { (l.t(required)) },
+            html! { (meaning.unwrap_or(parameter.description)) },
+        ]
+    });
+    table(l, texts::PARAMETERS, columns, rows)
+}
+
+fn place_name(place: &str) -> Text {
+    match place {
+        "body" => texts::IN_BODY,
+        "header" => texts::IN_HEADER,
+        "path" => texts::IN_PATH,
+        _ => texts::IN_QUERY,
+    }
+}
+
+/// The status, code and meaning of each error, from the API's own list.
+fn documented_errors() -> Vec<(u16, &'static str, Text)> {
+    let mut errors: Vec<_> = ApiError::one_of_each()
+        .iter()
+        .filter_map(|error| Some((error.status().as_u16(), error.code(), meaning(error)?)))
+        .collect();
+    errors.sort_by_key(|(status, ..)| *status);
+    errors.dedup();
+    errors
+}
+
+/// What an error means to a customer; `None` for errors that customers do not get.
+fn meaning(error: &ApiError) -> Option<Text> {
+    Some(match error {
+        ApiError::MissingAuth => texts::E_AUTH,
+        ApiError::InvalidKey => texts::E_KEY,
+        ApiError::InvalidSignature => return None,
+        ApiError::AccountSuspended => texts::E_SUSPENDED,
+        ApiError::IpNotAllowed { .. } => texts::E_IP,
+        ApiError::InvalidRequest(_) | ApiError::InvalidParameter { .. } => texts::E_BODY,
+        ApiError::PayloadTooLarge => texts::E_LARGE,
+        ApiError::PhoneMissing | ApiError::InvalidPhone(_) => texts::E_PHONE,
+        ApiError::InvalidCode => texts::E_CODE,
+        ApiError::InsufficientBalance { .. } => texts::E_FUNDS,
+        ApiError::RateLimited { .. } => texts::E_WINDOW,
+        ApiError::Throttled { .. } => texts::E_THROTTLED,
+        ApiError::QuotaExceeded(_) => texts::E_QUOTA,
+        ApiError::NoCarrier | ApiError::NoRoute { .. } => texts::E_ROUTE,
+        ApiError::Overloaded | ApiError::InDoubt => texts::E_OVERLOADED,
+        ApiError::TooManyRequests(_) => texts::E_TOO_MANY,
+        ApiError::IdempotencyConflict => texts::E_CONFLICT,
+        ApiError::NotFound => texts::E_NOT_FOUND,
+        ApiError::NotAcceptable => texts::E_ACCEPT,
+        ApiError::MethodNotAllowed { .. } => texts::E_METHOD,
+        ApiError::RequestTimeout => texts::E_TIMEOUT,
+        ApiError::HeadersTooLarge => texts::E_HEADERS,
+        ApiError::Internal => texts::E_INTERNAL,
+    })
 }
 
 fn rules(l: Locale) -> Markup {
@@ -245,7 +262,7 @@ fn tables(l: Locale) -> Markup {
             p { (l.t(texts::ERRORS_TEXT)) }
             (table(l, texts::ERRORS, [
                 Left(texts::STATUS), Head(texts::ERROR), Left(texts::MEANING),
-            ], ERRORS.map(|(status, error, meaning)| [
+            ], documented_errors().into_iter().map(|(status, error, meaning)| [
                 html! { (status) }, html! { code { (error) } }, html! { (l.t(meaning)) },
             ])))
         }
@@ -261,7 +278,38 @@ fn tables(l: Locale) -> Markup {
             h2 { (l.t(texts::SANDBOX)) }
             p { (l.t(texts::SANDBOX_TEXT)) }
             (table(l, texts::SANDBOX, [Head(texts::ENDS_IN), Left(texts::MEANING)],
-                SANDBOX.map(|(digits, meaning)| [html! { (digits) }, html! { (l.t(meaning)) }])))
+                endings().map(|(digits, meaning)| [html! { (digits) }, html! { (l.t(meaning)) }])))
+            p { a.button.second href="/dashboard/test-otp" { (l.t(test_otp::TITLE)) } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::openapi;
+
+    #[test]
+    fn every_error_of_the_openapi_document_is_explained() {
+        let errors = documented_errors();
+        let words: Vec<&str> = openapi::text().split('`').skip(1).step_by(2).collect();
+        let codes: Vec<&str> = ApiError::one_of_each().iter().map(ApiError::code).collect();
+        for code in words.into_iter().filter(|word| codes.contains(word)) {
+            let is_explained = errors.iter().any(|(_, known, _)| *known == code);
+            assert!(is_explained || code == "invalid_signature", "{code}");
+        }
+        assert!(errors.is_sorted_by_key(|(status, ..)| *status));
+    }
+
+    #[test]
+    fn every_parameter_is_explained_in_both_languages() {
+        for (path, method) in [SEND, LIST] {
+            let parameters = parameters(path, method);
+            assert!(parameters.len() > 2, "{path}");
+            for parameter in parameters.iter().filter(|one| one.name != "X-Request-Id") {
+                assert!(!parameter.description.is_empty(), "{parameter:?}");
+                assert!(texts::vietnamese_parameter(parameter.name).is_some(), "{parameter:?}");
+            }
         }
     }
 }

@@ -3,7 +3,11 @@
 pub(super) mod allowlist;
 pub(super) mod api_keys;
 pub(super) mod docs;
+mod docs_examples;
 mod key;
+mod openapi_document;
 pub(super) mod openapi_page;
+mod sandbox_numbers;
+pub(super) mod test_otp;
 pub(super) mod webhook_attempts;
 pub(super) mod webhooks;

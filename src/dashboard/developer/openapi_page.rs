@@ -1,21 +1,15 @@
 //! `/docs/openapi`: the OpenAPI document as a page.
 
-use std::sync::LazyLock;
-
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use crate::api::openapi;
+use super::openapi_document::{DOCUMENT, text};
 use crate::dashboard::components::*;
 use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::Translate;
 use crate::dashboard::texts::developer::docs as texts;
 use crate::dashboard::web::*;
-
-/// The document is built from static types, so it is always valid JSON.
-static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(openapi::text()).unwrap_or(Value::Null));
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/openapi").get(show));
@@ -37,11 +31,7 @@ async fn show(visitor: Visitor) -> HttpResponse {
     public_page(&visitor, texts::OPENAPI, body)
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
-}
-
-fn operation_card(l: Locale, path: &str, method: &str, operation: &Value) -> Markup {
+fn operation_card(l: Locale, path: &str, method: &str, operation: &'static Value) -> Markup {
     let parameters = operation["parameters"].as_array();
     let responses = operation["responses"].as_object();
     html! {

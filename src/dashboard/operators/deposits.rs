@@ -155,7 +155,7 @@ async fn confirm_deposit(
         facts: vec![
             (texts::REFERENCE, html! { code { (deposit.reference) } }),
             (texts::ACCOUNT, account_link(deposit.account_id, &deposit.email)),
-            (texts::AMOUNT, deposit_amount(l, deposit)),
+            (texts::AMOUNT, deposit_amount(operator.locale(), deposit)),
         ],
         text,
         fields,
@@ -195,7 +195,7 @@ async fn confirm_payment(
         title: operator.locale().t(title),
         facts: vec![
             (texts::BANK_ID, html! { code { (payment.bank_id) } }),
-            (texts::PAID, payment_amount(l, payment)),
+            (texts::PAID, payment_amount(operator.locale(), payment)),
             (texts::MEMO, html! { (payment.memo) }),
         ],
         text,

@@ -255,6 +255,11 @@ pub fn query(request: &HttpRequest, name: &str) -> Option<String> {
     query_value(request.query_string(), name)
 }
 
+/// The first parameter of this name in the query of a path.
+pub fn query_of_path(path: &str, name: &str) -> Option<String> {
+    query_value(path.split_once('?')?.1, name)
+}
+
 fn query_value(query: &str, name: &str) -> Option<String> {
     let mut fields = form_urlencoded::parse(query.as_bytes());
     let (_, value) = fields.find(|(field, _)| field == name)?;

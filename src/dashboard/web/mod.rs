@@ -13,7 +13,7 @@ pub(super) mod public_url;
 pub(super) mod state;
 
 pub(super) use error::{ErrorKind, PageError, PageResult};
-pub(super) use extract::{Member, Operator, Viewer, Visitor, query};
+pub(super) use extract::{Member, Operator, Viewer, Visitor, query, query_of_path};
 pub(super) use form::{Fields, Posted};
 pub(super) use navigation::NavItem;
 pub(super) use page::{Page, form_token, public_page, redirect, standalone};

@@ -152,6 +152,12 @@ async fn example(gateway: &Gateway, part: &str) -> String {
     found.next().unwrap_or_else(|| panic!("no example with {part}"))
 }
 
+/// The program, if this machine has it. The tests do not need it otherwise.
+fn installed(program: &str) -> Option<String> {
+    let found = Command::new(program).arg("version").stdin(Stdio::null()).output();
+    found.is_ok().then(|| program.to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_on_the_docs_page_send_an_otp() {
     let gateway = Gateway::start(Backend::Sqlite, &[]);
@@ -162,6 +168,8 @@ async fn the_examples_on_the_docs_page_send_an_otp() {
         ("-d '{\"phone\":", Some("bash".to_owned()), &["-c"][..]),
         ("await fetch(", Some("node".to_owned()), &node),
         ("httpx.post(", python, &["-c"]),
+        ("curl_init(", installed("php"), &["-r"]),
+        ("http.NewRequest(", installed("go"), &["run"]),
     ] {
         let Some(program) = program else { continue };
         let shown = example(&gateway, part).await;
@@ -169,6 +177,16 @@ async fn the_examples_on_the_docs_page_send_an_otp() {
         let end = start + shown[start..].find("/api/v1").unwrap();
         let example =
             shown.replace(&shown[start..end], &gateway.url).replace("+84981234567", &phone(90));
+        let folder = tempfile::tempdir().unwrap();
+        let example = match program.as_str() {
+            "php" => example.replace("<?php", ""),
+            "go" => {
+                let file = folder.path().join("main.go");
+                std::fs::write(&file, example).unwrap();
+                file.to_str().unwrap().to_owned()
+            }
+            _ => example,
+        };
         let output = stdout(&run(&program, &[arguments, &[example.as_str()]].concat(), &customer));
         assert!(output.contains("viettel"), "{output}");
     }

@@ -11,5 +11,6 @@ mod passwords;
 pub mod routes;
 mod sign_in_limits;
 mod tenants;
+mod test_otp;
 mod totp;
 mod webhooks;

@@ -80,7 +80,12 @@ pub enum Then {
 impl Behaviour {
     /// Returns the behaviour of this number.
     pub fn of(phone: Phone) -> Behaviour {
-        match phone.last_two() {
+        Behaviour::of_ending(phone.last_two())
+    }
+
+    /// Returns the behaviour of a number with these last two digits.
+    pub fn of_ending(last_two: u8) -> Behaviour {
+        match last_two {
             90 => Behaviour::Busy,
             91 => Behaviour::NeverAnswers,
             92 => Behaviour::Declines,

@@ -9,7 +9,7 @@ texts! {
     DEFAULT = "Default ({language})", "Mặc định ({language})";
     TIME_ZONE = "Time zone", "Múi giờ";
     TIME_ZONE_HINT = "Pages, date filters and daily charts use it. The API, CSV files and the command line use UTC.", "Áp dụng cho trang web, bộ lọc ngày và biểu đồ theo ngày. API, tệp CSV và dòng lệnh dùng giờ UTC.";
-    ZONE_DEFAULT = "Automatic ({zone})", "Tự động ({zone})";
+    ZONE_DEFAULT = "Automatic: {zone}", "Tự động: {zone}";
     ZONE_WRONG = "This time zone is unknown. Choose one of the list.", "Không nhận ra múi giờ này. Hãy chọn một múi giờ trong danh sách.";
     ENGLISH = "English", "Tiếng Anh";
     VIETNAMESE = "Vietnamese", "Tiếng Việt";

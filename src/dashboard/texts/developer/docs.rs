@@ -18,7 +18,7 @@ texts! {
     SEND_TEXT = "phone is a string: +84 and nine digits of a mobile range. code is a string of 4 to 8 digits. The response 202 with the status sent means that the carrier accepted the call. The outcome is known within a minute.", "phone là chuỗi gồm +84 và chín chữ số thuộc dải số di động. code là chuỗi 4 đến 8 chữ số. Phản hồi 202 với trạng thái sent nghĩa là nhà mạng đã tiếp nhận cuộc gọi. Kết quả có trong vòng một phút.";
     IDEMPOTENCY = "With an Idempotency-Key header, a request can be repeated without a second call: for 24 hours, the same key and body return the first response again.", "Với header Idempotency-Key, bạn có thể gửi lại yêu cầu mà không tạo cuộc gọi thứ hai: trong 24 giờ, cùng khóa và nội dung sẽ nhận lại phản hồi đầu tiên.";
     CHECK = "Check a delivery", "Tra cứu OTP";
-    CHECK_TEXT = "Returns the current status of one OTP: sent, delivered or failed. The ID of another account's OTP returns 404. GET /deliveries lists your OTPs, newest first, as JSON or CSV.", "Trả về trạng thái hiện tại của một OTP: sent, delivered hoặc failed. ID của OTP thuộc tài khoản khác trả về 404. GET /deliveries liệt kê OTP của bạn, mới nhất trước, dạng JSON hoặc CSV.";
+    CHECK_TEXT = "Returns the current status of one OTP: sent, delivered or failed. The ID of another account's OTP returns 404.", "Trả về trạng thái hiện tại của một OTP: sent, delivered hoặc failed. ID của OTP thuộc tài khoản khác trả về 404.";
     BALANCE = "Wallet", "Ví";
     BALANCE_TEXT = "An OTP is paid from free credit first, then bonus credit, then the balance. Free and bonus credit can only be spent on OTPs; the balance is paid back when the account is closed.", "Mỗi OTP được trừ vào tín dụng miễn phí trước, rồi tín dụng thưởng, rồi số dư. Tín dụng miễn phí và tín dụng thưởng chỉ dùng để gửi OTP; số dư được hoàn trả khi đóng tài khoản.";
     WEBHOOKS = "Webhooks", "Webhook";
@@ -51,6 +51,20 @@ texts! {
     E_ROUTE = "No gateway of the carrier accepted the call; the OTP was refunded. Without `id`, the carrier has no gateway and nothing was charged.", "Không cổng nào của nhà mạng tiếp nhận cuộc gọi; OTP đã được hoàn tiền. Nếu không có `id`, nhà mạng chưa có cổng và không bị trừ tiền.";
     E_OVERLOADED = "The gateway is overloaded; nothing was charged.", "Cổng đang quá tải; chưa trừ tiền.";
     E_INTERNAL = "Internal error. We have been notified.", "Lỗi hệ thống. Chúng tôi đã được thông báo.";
+    E_ACCEPT = "The Accept header allows neither JSON nor CSV.", "Header Accept không cho phép JSON hay CSV.";
+    E_METHOD = "The address does not have this method. Allow lists its methods.", "Địa chỉ này không hỗ trợ phương thức đó. Xem header Allow.";
+    E_TIMEOUT = "The head of the request did not arrive in time.", "Phần đầu của yêu cầu không đến kịp.";
+    E_HEADERS = "The head of the request is too large.", "Phần đầu của yêu cầu quá lớn.";
+    PARAMETER = "Name", "Tên";
+    PLACE = "In", "Vị trí";
+    REQUIRED = "Required", "Bắt buộc";
+    YES = "yes", "có";
+    NO = "no", "không";
+    IN_BODY = "body", "nội dung";
+    IN_HEADER = "header", "header";
+    IN_PATH = "path", "đường dẫn";
+    IN_QUERY = "query", "truy vấn";
+    LIST_TEXT = "Lists your OTPs, newest first, as JSON or, with Accept: text/csv, as CSV.", "Liệt kê OTP của bạn, mới nhất trước, dạng JSON hoặc CSV (với Accept: text/csv).";
     LIMITS = "Limits", "Giới hạn";
     LIMIT_PHONE = "One OTP per phone every 30 seconds.", "Mỗi số điện thoại một OTP trong 30 giây.";
     LIMIT_KEYS = "At most 10 active API keys and 5 webhook endpoints per account.", "Tối đa 10 khóa API đang dùng và 5 endpoint webhook cho mỗi tài khoản.";
@@ -74,4 +88,22 @@ texts! {
     OPENAPI_FILE = "Download as JSON", "Tải dạng JSON";
     PARAMETERS = "Parameters", "Tham số";
     RESPONSES = "Responses", "Phản hồi";
+}
+
+/// What a parameter of the API means, in Vietnamese. In English, the OpenAPI document says it.
+pub fn vietnamese_parameter(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "phone" => "Số di động Việt Nam theo định dạng E.164: +84 và chín chữ số.",
+        "code" => "Mã cần đọc, 4 đến 8 chữ số ASCII.",
+        "Idempotency-Key" => {
+            "Khóa của bạn cho OTP này; 1 đến 255 ký tự ASCII in được, lưu 24 giờ theo từng khóa API. Yêu cầu lặp lại nhận phản hồi đầu tiên và không gọi lại; nếu yêu cầu đầu còn đang xử lý thì chờ nó. Phản hồi 402, 429 hoặc 5xx giải phóng khóa."
+        }
+        "limit" => "Số dòng, 1 đến 200. Mặc định: 50 với JSON, tất cả với CSV.",
+        "cursor" => "next_cursor của trang trước; giữ nguyên các tham số khác.",
+        "status" => "Chỉ OTP có trạng thái này.",
+        "carrier" => "Chỉ OTP của nhà mạng này.",
+        "from" => "Thời gian RFC 3339 hoặc ngày (0 giờ UTC), tính cả thời điểm này.",
+        "to" => "Thời gian RFC 3339 hoặc ngày, không tính thời điểm này.",
+        _ => return None,
+    })
 }

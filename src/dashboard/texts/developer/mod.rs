@@ -2,4 +2,5 @@
 
 pub mod api_keys;
 pub mod docs;
+pub mod test_otp;
 pub mod webhooks;

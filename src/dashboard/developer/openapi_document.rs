@@ -1,0 +1,78 @@
+//! The OpenAPI document, from which the pages of the documentation take methods, parameters and responses.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::api::openapi;
+
+/// The document is built from static types, so it is always valid JSON.
+pub static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(openapi::text()).unwrap_or(Value::Null));
+
+/// A parameter of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub name: &'static str,
+    /// `body`, `query`, `path` or `header`.
+    pub place: &'static str,
+    pub is_required: bool,
+    pub description: &'static str,
+}
+
+/// The fields of the operation's body and its parameters.
+pub fn parameters(path: &str, method: &str) -> Vec<Parameter> {
+    let operation = &DOCUMENT["paths"][path][method];
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let schema = resolved(schema);
+    let required = |name: &str| {
+        let mut names = schema["required"].as_array().into_iter().flatten();
+        names.any(|required| required == name)
+    };
+    let fields = schema["properties"].as_object().into_iter().flatten().map(|(name, field)| {
+        let description = match text(field, "description") {
+            "" => text(resolved(field), "description"),
+            own => own,
+        };
+        Parameter { name, place: "body", is_required: required(name), description }
+    });
+    let given = operation["parameters"].as_array().into_iter().flatten().map(|one| Parameter {
+        name: text(one, "name"),
+        place: text(one, "in"),
+        is_required: one["required"] == true,
+        description: text(one, "description"),
+    });
+    fields.chain(given).collect()
+}
+
+/// The text of a member; empty if there is none.
+pub fn text(value: &'static Value, name: &str) -> &'static str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// The schema that a reference names.
+fn resolved(schema: &'static Value) -> &'static Value {
+    match text(schema, "$ref").strip_prefix("#/components/schemas/") {
+        Some(name) => &DOCUMENT["components"]["schemas"][name],
+        None => schema,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_of_an_operation_are_found() {
+        let found = parameters("/api/v1/send-otp", "post");
+        let names: Vec<_> =
+            found.iter().map(|one| (one.name, one.place, one.is_required)).collect();
+        for expected in
+            [("phone", "body", true), ("code", "body", true), ("Idempotency-Key", "header", false)]
+        {
+            assert!(names.contains(&expected), "{expected:?} is not in {names:?}");
+        }
+        assert!(found.iter().all(|one| !one.description.is_empty()), "{found:?}");
+        assert!(parameters("/api/v1/nothing", "get").is_empty());
+    }
+}
