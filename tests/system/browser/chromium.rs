@@ -162,6 +162,11 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", feature).await;
     }
 
+    /// Sets the browser's time zone by its IANA name.
+    pub async fn set_time_zone(&self, zone: &str) {
+        self.devtools("Emulation.setTimezoneOverride", json!({ "timezoneId": zone })).await;
+    }
+
     /// Saves a picture of the whole page.
     pub async fn save_picture(&self, file: &str) {
         let whole = json!({ "format": "png", "captureBeyondViewport": true });

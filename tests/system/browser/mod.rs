@@ -6,5 +6,6 @@
 
 mod chromium;
 mod gallery;
+mod preferences;
 mod sign_in;
 mod tour;

@@ -31,10 +31,11 @@ const OF_NEWCOMER: [(&str, &str); 6] = [
     ("new-wallet", "/dashboard/wallet"),
     ("new-referrals", "/dashboard/referrals"),
 ];
-const OF_MEMBER: [(&str, &str); 13] = [
+const OF_MEMBER: [(&str, &str); 14] = [
     ("overview", "/dashboard"),
     ("deliveries", "/dashboard/deliveries"),
     ("deliveries-none", "/dashboard/deliveries?carrier=gmobile&status=sent"),
+    ("test-otp", "/dashboard/test-otp"),
     ("api-keys", "/dashboard/api-keys"),
     ("webhooks", "/dashboard/webhooks"),
     ("wallet", "/dashboard/wallet"),
