@@ -304,6 +304,14 @@ impl Stream {
         !self.is_heard && self.refusals.reach_limit(self.ticks)
     }
 
+    /// Whether a packet completes a reading that its far end refuses: the code does not count as read.
+    pub fn is_reading_refused(&self, packet: &OutgoingPacket) -> bool {
+        let mut marks = packet.marks.iter().flatten();
+        marks.any(|mark| matches!(mark, Mark::ReadingDone { .. }))
+            && !self.is_heard
+            && self.refusals.go_on(self.ticks)
+    }
+
     /// Whether a report is due. `random` is uniform over `u32`.
     pub fn is_report_due(&mut self, random: impl FnOnce() -> u32) -> bool {
         let is_due = self.ticks >= self.next_report;

@@ -30,6 +30,11 @@ impl Refusals {
         self.series = Some((first, now));
     }
 
+    /// Whether a series goes on, however short.
+    pub fn go_on(&self, now: u32) -> bool {
+        self.limit > 0 && self.series.is_some_and(|series| goes_on(series, now))
+    }
+
     /// Whether a series goes on and has reached the limit.
     pub fn reach_limit(&self, now: u32) -> bool {
         let lasts = self
@@ -58,7 +63,7 @@ mod tests {
         assert!(refusals.reach_limit(250));
         assert!(!refusals.reach_limit(200 + MAX_GAP_TICKS + 1), "the port has opened");
         refusals.record(900);
-        assert!(!refusals.reach_limit(900), "another series");
+        assert!(refusals.go_on(900) && !refusals.reach_limit(900), "another series");
         refusals.reset();
         assert_eq!(refusals.series, None);
     }
@@ -67,6 +72,6 @@ mod tests {
     fn without_a_limit_nothing_reaches_it() {
         let mut refusals = Refusals::new(0);
         (0..1000).for_each(|now| refusals.record(now));
-        assert!(!refusals.reach_limit(1000));
+        assert!(!refusals.reach_limit(1000) && !refusals.go_on(1000));
     }
 }

@@ -314,6 +314,11 @@ impl<'a> Wheel<'a> {
         let StreamTick::Send(packet) = tick else {
             return;
         };
+        if stream.is_reading_refused(&packet) {
+            self.events.push(MediaEvent::Lost { stream: id });
+            self.ended.push(index);
+            return;
+        }
         for mark in packet.marks.into_iter().flatten() {
             self.events.push(MediaEvent::MarkReached { stream: id, mark });
         }

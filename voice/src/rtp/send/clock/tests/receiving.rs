@@ -235,6 +235,15 @@ fn a_stream_is_lost_if_its_far_end_refuses_it_and_was_never_heard() {
 }
 
 #[test]
+fn a_reading_that_the_far_end_refuses_does_not_count_as_read() {
+    let fixture = Fixture::new();
+    let (reserved, _playing) = fixture.play_as(closed_port(), 50, |config| {
+        config.media_timeout_frames = 3000;
+    });
+    assert_eq!(fixture.next(), MediaEvent::Lost { stream: reserved.stream });
+}
+
+#[test]
 fn a_stream_is_not_lost_if_its_far_end_was_heard_and_falls_silent_or_closes_its_port() {
     let fixture = Fixture::new();
     let far = far_end();
