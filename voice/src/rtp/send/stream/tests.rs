@@ -154,7 +154,8 @@ fn only_a_far_end_that_was_never_heard_can_be_refused() {
         since_last_report: 0,
     };
     let now = Instant::now();
-    let hear: [(&str, bool, &dyn Fn(&mut Stream)); 4] = [
+    type Hear<'a> = &'a dyn Fn(&mut Stream);
+    let hear: [(&str, bool, Hear<'_>); 4] = [
         ("nothing", true, &|_| {}),
         ("another source", true, &|stream| {
             let reception = stream.receive(&far_packet(1, 0), OTHER_PORT.into(), now, now);
