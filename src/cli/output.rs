@@ -111,22 +111,62 @@ pub fn table_or<'a, T, const N: usize>(
     }
 }
 
-/// Rows under their headers, in aligned columns.
+/// Rows under their headers, in aligned columns. On a terminal that is narrower, the words of the last column continue on
+/// the next lines.
 pub fn table<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> String {
+    table_within(terminal_width(), headers, rows)
+}
+
+fn table_within<const N: usize>(
+    width: Option<usize>,
+    headers: [&str; N],
+    rows: &[[String; N]],
+) -> String {
     let mut widths = headers.map(|header| header.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
+    let before_last: usize = widths.iter().take(N.saturating_sub(1)).map(|width| width + 2).sum();
+    let room = width.map(|width| width.saturating_sub(before_last));
+    let room = room.filter(|room| *room >= MIN_LAST_COLUMN);
     let line = |cells: [&str; N]| {
-        let padded: Vec<String> =
+        let mut padded: Vec<String> =
             cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        if let (Some(room), Some(last), Some(cell)) = (room, padded.last_mut(), cells.last()) {
+            *last = wrapped(cell, room).join(&format!("\n{:before_last$}", ""));
+        }
         padded.join("  ").trim_end().to_owned()
     };
     let mut lines = vec![line(headers)];
     lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
     lines.join("\n")
+}
+
+/// The last column is not wrapped into fewer characters.
+const MIN_LAST_COLUMN: usize = 20;
+
+/// The columns of standard output, if it is a terminal.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// The words of `text` in lines of at most `room` characters. A longer word has a line of its own.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -143,6 +183,23 @@ mod tests {
             table(["ID", "NAME", "Z"], &rows),
             "ID   NAME       Z\na    đường dài\nbcd  x          y"
         );
+    }
+
+    #[test]
+    fn the_last_column_is_wrapped_on_a_narrow_terminal() {
+        let rows = [
+            ["ok".to_owned(), "no wallet is below zero, and none is lost".to_owned()],
+            ["FAIL".to_owned(), "short".to_owned()],
+        ];
+        let narrow = table_within(Some(30), ["", "DETAILS"], &rows);
+        assert_eq!(
+            narrow,
+            "      DETAILS\nok    no wallet is below zero,\n      and none is lost\nFAIL  short"
+        );
+        for width in [None, Some(10), Some(80)] {
+            let table = table_within(width, ["", "DETAILS"], &rows);
+            assert_eq!(table.lines().count(), 3, "{table}");
+        }
     }
 
     #[test]
