@@ -99,6 +99,7 @@ fn the_check_finds_what_stops_a_start_and_changes_nothing() {
         (other("database.url", "sqlite://file"), "file is not an SQLite database"),
         (other("database.url", "sqlite://file/a/nexo.db"), "the directory file/a"),
         (other("database.url", "sqlite::memory:"), "in-memory database"),
+        (other("database.url", "sqlite://data/nexo.db?mode=ro"), "data"),
         (other("database.url", "postgres://nexo@127.0.0.1:1/nexo"), "127.0.0.1:1 does not answer"),
         (other("sandbox.record_dir", "file"), "in file: "),
         (other("calls.voice_dir", "none"), "calls.voice_dir"),

@@ -1,7 +1,9 @@
 //! Which calls the sandbox takes: those of test keys, and those of live keys only while no carrier has a gateway.
 
+use std::time::Duration;
+
 use harness::scripted_gateway::ScriptedGateway;
-use harness::{Backend, Gateway, answer, client, per_database, phone};
+use harness::{Backend, Gateway, answer, client, per_database, phone, until};
 
 const MOBIFONE_PHONE: &str = "+84901234567";
 
@@ -36,9 +38,42 @@ async fn with_one_trunk_the_other_carriers_have_no_route_for_live_keys(backend: 
     let id = accepted.json["id"].as_str().unwrap();
     assert_eq!(test.terminal(id).await.json["status"], "delivered");
 
+    assert_eq!(accepted_otps(&gateway).await, Accepted { live: 1.0, sandbox: 1.0 });
+    assert_eq!(gateway.metric("nexo_sandbox_serves_live").await, 0.0);
     let ready = answer(client().get(format!("{}/readyz", gateway.url))).await;
     assert_eq!(ready.status, 200, "{}", ready.text);
     gateway.audit();
+}
+
+/// The accepted OTPs by who answered them.
+#[derive(Debug, PartialEq)]
+struct Accepted {
+    live: f64,
+    sandbox: f64,
+}
+
+async fn accepted_otps(gateway: &Gateway) -> Accepted {
+    let page = answer(client().get(&gateway.metrics)).await.text;
+    let count = |realm: &str| {
+        let lines = page.lines().filter(|line| line.starts_with("nexo_otp_requests_total{"));
+        let lines = lines.filter(|line| line.contains(r#"verdict="accepted""#));
+        let lines = lines.filter(|line| line.contains(&format!("realm=\"{realm}\"")));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    Accepted { live: count("live"), sandbox: count("sandbox") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_otps_that_the_sandbox_answers_are_not_counted_as_a_carriers() {
+    let gateway = Gateway::start(Backend::Sqlite, &[]);
+    let customer = gateway.customer("a@example.com", "1.00");
+    let accepted = customer.send(&phone(67), "482917").await;
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    assert_eq!(accepted_otps(&gateway).await, Accepted { live: 0.0, sandbox: 1.0 });
+    until("the gauge is set", Duration::from_secs(10), async || {
+        (gateway.metric("nexo_sandbox_serves_live").await == 1.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,9 @@ pub async fn open_unchanged(url: &str) -> Result<Option<DatabaseConnection>, Sto
     if is_in_memory(url) {
         return Err(StoreError::InMemory);
     }
+    if is_read_only(url) {
+        return Err(StoreError::NoAccess { path, source: Errno::ROFS.into() });
+    }
     if let Some(folder) = path.parent() {
         let path = folder.to_owned();
         can_create_in(folder).map_err(|source| match folder.is_dir() {
@@ -78,6 +81,12 @@ pub async fn open_unchanged(url: &str) -> Result<Option<DatabaseConnection>, Sto
     };
     let opened = Database::connect(sqlite_options(url, 1, read_only)).await;
     opened.map(Some).map_err(|error| sqlite_error(path, error))
+}
+
+fn is_read_only(url: &str) -> bool {
+    let (_, parameters) = url.split_once('?').unwrap_or_default();
+    let mut parameters = parameters.split('&');
+    parameters.any(|one| matches!(one, "mode=ro" | "immutable=true" | "immutable=1"))
 }
 
 /// Whether this process may create `folder`, if it does not exist, and files in it.
