@@ -205,7 +205,7 @@ async fn show_one(member: Member, id: Id, site: Site) -> PageResult {
                 (refund_pill(l, &delivery))
                 (sandbox_pill(l, &delivery))
             }))
-            div.grid {
+            div.grid.two-to-one {
                 (facts(l, &delivery))
                 (ledger_entries(l, &entries))
             }

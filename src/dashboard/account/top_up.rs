@@ -178,7 +178,9 @@ fn instructions(member: &Member, site: &SiteState, deposit: &Deposit) -> Markup 
                 }
             }
         }
-        a.button.danger href={ (path_of(deposit)) "/withdraw" } { (l.t(texts::CANCEL)) }
+        div.actions.filters {
+            a.button.danger href={ (path_of(deposit)) "/withdraw" } { (l.t(texts::CANCEL)) }
+        }
     }
 }
 

@@ -118,12 +118,22 @@ pub fn copy_value(l: Locale, value: &str) -> Markup {
     }
 }
 
-/// A block of code or of a request, with a copy button.
+/// A block of code, with a copy button.
 pub fn code_block(l: Locale, text: &str) -> Markup {
     html! {
         div.code-block {
             pre tabindex="0" { code { (text) } }
             (copy_button(l))
+        }
+    }
+}
+
+/// A recorded message whose long lines are wrapped, with a button that copies it as it was recorded.
+pub fn message_block(l: Locale, shown: &str, recorded: &str) -> Markup {
+    html! {
+        div.code-block.wrapped {
+            pre { code { (shown) } }
+            (copy_value(l, recorded))
         }
     }
 }

@@ -20,8 +20,9 @@ pub(super) use deliveries::{
     delivery_table, net_cost, refund_pill, sandbox_pill, status_name, status_pill,
 };
 pub(super) use elements::{
-    Tone, code_block, copy_button, copy_value, empty_state, error_notice, exact_time, milliseconds,
-    page_head, pill, secret_once, success_notice, time, time_or_never, usd, vnd,
+    Tone, code_block, copy_button, copy_value, empty_state, error_notice, exact_time,
+    message_block, milliseconds, page_head, pill, secret_once, success_notice, time, time_or_never,
+    usd, vnd,
 };
 pub(super) use examples::send_otp_curl;
 pub(super) use fields::{Confirmation, Field, button_form, hidden, select};

@@ -19,7 +19,8 @@ pub enum Column {
 }
 
 /// A table, with one cell per column in each row. If the table has no room for its columns, the stylesheet draws each
-/// row as a card and writes the heading beside each cell. So no cell is ever outside the screen.
+/// row as a card and writes the heading beside each cell. So no cell is ever outside the screen. Three columns always
+/// have room.
 pub fn table<const N: usize>(
     l: Locale,
     name: Text,
@@ -27,7 +28,7 @@ pub fn table<const N: usize>(
     rows: impl IntoIterator<Item = [Markup; N]>,
 ) -> Markup {
     html! {
-        div.table {
+        div.table.few[N <= 3] {
             table aria-label=(l.t(name)) {
                 thead { tr {
                     @for column in columns {

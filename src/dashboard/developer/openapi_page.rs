@@ -37,13 +37,13 @@ fn operation_card(l: Locale, path: &str, method: &str, operation: &'static Value
     html! {
         section.card {
             h2 { span.method { (method.to_uppercase()) } code { (path) } }
-            p { (text(operation, "summary")) }
+            p { (prose(text(operation, "summary"))) }
             @if let Some(parameters) = parameters.filter(|list| !list.is_empty()) {
                 h3 { (l.t(texts::PARAMETERS)) }
                 dl.facts {
                     @for parameter in parameters {
                         dt { code { (text(parameter, "name")) } " " span.small { (text(parameter, "in")) } }
-                        dd { (text(parameter, "description")) }
+                        dd { (prose(text(parameter, "description"))) }
                     }
                 }
                 br;
@@ -52,9 +52,29 @@ fn operation_card(l: Locale, path: &str, method: &str, operation: &'static Value
             dl.facts {
                 @for (status, response) in responses.into_iter().flatten() {
                     dt.number { (status) }
-                    dd { (text(response, "description")) }
+                    dd { (prose(text(response, "description"))) }
                 }
             }
         }
+    }
+}
+
+/// A text with `code` between backticks.
+fn prose(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_between_backticks_is_marked() {
+        let drawn = prose("`missing_auth` or `x<y`.").into_string();
+        assert_eq!(drawn, "<code>missing_auth</code> or <code>x&lt;y</code>.");
     }
 }

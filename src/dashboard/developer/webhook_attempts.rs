@@ -40,6 +40,8 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
     let source = is_live.then(|| attempt_path(attempt.id));
     let secret = site.store.webhooks().secret(member.id(), attempt.endpoint_id).await?;
     let signature = secret.map(|secret| secret.sign(attempt.body.as_bytes()));
+    let url = endpoint.as_ref().map(|endpoint| endpoint.url.as_str());
+    let head = request_head(&attempt, url, signature.as_deref());
     let has_delivery = ![TEST_EVENT, LOW_BALANCE_EVENT].contains(&attempt.event_type.as_str());
     let body = html! {
         div #attempt data-live=[source] {
@@ -82,19 +84,16 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
             }
             section.card {
                 h2 { (l.t(texts::REQUEST)) }
-                (code_block(l, &request_head(&attempt, signature.as_deref())))
+                (message_block(l, &head, &head))
                 @if signature.is_some() { p.hint { (l.t(texts::SIGNATURE_NOTE)) } }
                 h3 { (l.t(texts::REQUEST_BODY)) }
-                div.code-block {
-                    pre tabindex="0" { code { (indented(&attempt.body)) } }
-                    (copy_value(l, &attempt.body))
-                }
+                (message_block(l, &indented(&attempt.body), &attempt.body))
                 p.hint { (l.t(texts::BODY_NOTE)) }
             }
             section.card {
                 h2 { (l.t(texts::RESPONSE_BODY)) }
                 @match attempt.response_head.as_deref() {
-                    Some(head) if !head.is_empty() => (code_block(l, &indented(head))),
+                    Some(head) if !head.is_empty() => (message_block(l, &indented(head), head)),
                     _ => { p.faint { (l.t(texts::NO_RESPONSE)) } },
                 }
             }
@@ -105,8 +104,11 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
 
 /// The request's header fields. The signature is not stored; it is computed from the body and the endpoint's current
 /// secret.
-fn request_head(attempt: &WebhookAttempt, signature: Option<&str>) -> String {
-    let mut head = "POST\nContent-Type: application/json\nUser-Agent: NEXO-ROUTE/1.0\n".to_owned();
+fn request_head(attempt: &WebhookAttempt, url: Option<&str>, signature: Option<&str>) -> String {
+    let mut head = format!(
+        "POST {}\nContent-Type: application/json\nUser-Agent: NEXO-ROUTE/1.0\n",
+        url.unwrap_or("…")
+    );
     if let Some(signature) = signature {
         head += &format!("X-NEXO-Signature: {signature}\n");
     }

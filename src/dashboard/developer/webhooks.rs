@@ -246,7 +246,7 @@ fn replay_form(member: &Member, endpoint: &Endpoint) -> Markup {
             form.row.tight method="post" action={ (path_of(endpoint.id)) "/replay-failed" } {
                 (form_token(member))
                 (Field::new("since", &label).kind("datetime-local").value(&since))
-                button.second type="submit" { (l.t(texts::REPLAY_ALL)) }
+                div.actions { button.second type="submit" { (l.t(texts::REPLAY_ALL)) } }
             }
         }
     }

@@ -58,7 +58,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
         (page_head(title, Some(l.t(texts::ACCOUNTS_LEAD)), html! {}))
         form.row.filters method="get" action=(path) role="search" {
             (Field::new("q", l.t(texts::SEARCH)).kind("search").value(&q).optional())
-            button type="submit" { (l.t(texts::DO_SEARCH)) }
+            div.actions { button type="submit" { (l.t(texts::DO_SEARCH)) } }
         }
         (account_table(l, &accounts))
         (offset_pager(l, path, &[("q", &q)], skip, PAGE_SIZE, accounts.len()))
@@ -216,7 +216,7 @@ fn quota_form(operator: &Operator, account: &AccountSummary) -> Markup {
                 (form_token(operator))
                 (select("kind", l.t(limits::ACTION), "", kinds))
                 (Field::new("limit", l.t(limits::LIMIT)).hint(l.t(limits::SET_LEAD)).optional())
-                button type="submit" { (l.t(limits::DO_SET)) }
+                div.actions { button type="submit" { (l.t(limits::DO_SET)) } }
             }
         }
     }

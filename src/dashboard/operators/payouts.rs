@@ -49,7 +49,7 @@ async fn show(operator: Operator, site: Site, query: web::Query<Query>) -> PageR
         section.card {
             form.row.tight method="get" action={ (PATH) "/run" } {
                 (Field::new("month", l.t(texts::RUN_MONTH)).value(&this_month))
-                button type="submit" { (l.t(texts::RUN)) "…" }
+                div.actions { button type="submit" { (l.t(texts::RUN)) "…" } }
             }
         }
         @if payouts.is_empty() {

@@ -105,19 +105,55 @@ async fn with_linked(b: &Browser, mut pages: Pages, linked: &[(&str, &str, &str)
     pages
 }
 
-/// Looks at each page in the language and the colour schemes.
-async fn look(b: &Browser, width: u32, pages: &Pages, language: &str, schemes: &[&str]) {
-    for (name, path) in pages {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let path = if path == "/en" { &format!("/{language}") } else { path };
-        b.goto(&format!("{path}?{query}&lang={language}")).await;
-        for scheme in schemes {
-            b.set_colour_scheme(scheme).await;
-            let what = format!("{name}-{width}-{language}-{scheme}");
-            b.save_picture(&format!("{what}.png")).await;
-            b.assert_fits(&what).await;
-            b.assert_accessible(&what).await;
+/// A language, and the colour schemes in which its pages are looked at.
+type View = (&'static str, &'static [&'static str]);
+
+struct Tour {
+    b: Browser,
+    width: u32,
+    views: &'static [View],
+    /// What is wrong with each page.
+    faults: Vec<String>,
+}
+
+impl Tour {
+    async fn look(&mut self, pages: &Pages) {
+        for (language, schemes) in self.views {
+            self.look_in(pages, language, schemes).await;
         }
+    }
+
+    async fn look_in(&mut self, pages: &Pages, language: &str, schemes: &[&str]) {
+        for (name, path) in pages {
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let path = if path == "/en" { &format!("/{language}") } else { path };
+            self.b.goto(&format!("{path}?{query}&lang={language}")).await;
+            for scheme in schemes {
+                self.b.set_colour_scheme(scheme).await;
+                let what = format!("{name}-{}-{language}-{scheme}", self.width);
+                self.b.save_picture(&format!("{what}.png")).await;
+                let faults = self.b.faults().await;
+                self.faults.extend(faults.iter().map(|fault| format!("{what}: {fault:#}")));
+            }
+        }
+    }
+
+    async fn sign_in(&self, email: &str) {
+        self.b.client.delete_all_cookies().await.unwrap();
+        self.b.sign_in(email).await;
+    }
+
+    /// A call in progress: the page promises its webhooks, which are sent later.
+    async fn look_at_a_live_call(&mut self, scene: &data::Scene) {
+        let sent = scene.customer.send(&phone(21), "482917").await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+        let path = format!("/dashboard/deliveries/{}", sent.json["id"].as_str().unwrap());
+        self.b.goto(&format!("{path}?lang=en")).await;
+        self.b.wait_for("Call in progress").await;
+        let text = self.b.text().await;
+        assert!(!text.contains("No webhook was sent"), "{text}");
+        self.b.wait_for("answered").await;
+        self.look_in(&vec![("delivery-live".to_owned(), path)], "en", &["light"]).await;
     }
 }
 
@@ -127,48 +163,24 @@ async fn gallery(width: u32) {
     let scene = data::fill(&gateway).await;
     let b = Browser::open(&gateway.url, Screen::Wide, "en", "gallery").await;
     b.set_width(width).await;
-    let views: &[(&str, &[&str])] = match std::env::var_os("NEXO_TEST_VIEWS") {
+    let views: &[View] = match std::env::var_os("NEXO_TEST_VIEWS") {
         Some(_) => &[("en", &["light", "dark"]), ("vi", &["light", "dark"])],
         None => &[("en", &["light"]), ("vi", &["dark"])],
     };
-    for (language, schemes) in views {
-        look(&b, width, &named(&PUBLIC), language, schemes).await;
-    }
-    b.sign_in(NEWCOMER).await;
-    for (language, schemes) in views {
-        look(&b, width, &named(&OF_NEWCOMER), language, schemes).await;
-    }
-    b.client.delete_all_cookies().await.unwrap();
-    b.sign_in(MEMBER).await;
-    let pages = with_linked(&b, named(&OF_MEMBER), &LINKED_OF_MEMBER).await;
-    for (language, schemes) in views {
-        look(&b, width, &pages, language, schemes).await;
-    }
-    live(&b, width, &scene).await;
-    b.client.delete_all_cookies().await.unwrap();
-    b.sign_in(OPERATOR).await;
-    let pages = with_linked(&b, named(&OF_OPERATOR), &LINKED_OF_OPERATOR).await;
-    for (language, schemes) in views {
-        look(&b, width, &pages, language, schemes).await;
-    }
-    b.client.clone().close().await.unwrap();
+    let mut tour = Tour { b, width, views, faults: Vec::new() };
+    tour.look(&named(&PUBLIC)).await;
+    tour.sign_in(NEWCOMER).await;
+    tour.look(&named(&OF_NEWCOMER)).await;
+    tour.sign_in(MEMBER).await;
+    let pages = with_linked(&tour.b, named(&OF_MEMBER), &LINKED_OF_MEMBER).await;
+    tour.look(&pages).await;
+    tour.look_at_a_live_call(&scene).await;
+    tour.sign_in(OPERATOR).await;
+    let pages = with_linked(&tour.b, named(&OF_OPERATOR), &LINKED_OF_OPERATOR).await;
+    tour.look(&pages).await;
+    tour.b.client.clone().close().await.unwrap();
+    assert!(tour.faults.is_empty(), "{}", tour.faults.join("\n"));
     gateway.audit();
-}
-
-/// A call in progress: the page promises its webhooks, which are sent later.
-async fn live(b: &Browser, width: u32, scene: &data::Scene) {
-    let sent = scene.customer.send(&phone(21), "482917").await;
-    assert_eq!(sent.status, 202, "{}", sent.text);
-    let path = format!("/dashboard/deliveries/{}", sent.json["id"].as_str().unwrap());
-    b.goto(&format!("{path}?lang=en")).await;
-    b.wait_for("Call in progress").await;
-    let text = b.text().await;
-    assert!(!text.contains("No webhook was sent"), "{text}");
-    b.wait_for("answered").await;
-    let pages = vec![("delivery-live".to_owned(), path)];
-    look(b, width, &pages, "en", &["light"]).await;
-    let hook = scene.receiver.next();
-    assert!(!hook.body.is_empty());
 }
 
 #[actix_web::test]
