@@ -378,6 +378,7 @@ fn serve_http(
             .wrap(api::middleware())
             .configure(dashboard::routes)
             .configure(api::routes)
+            .configure(dashboard::fallback)
     })?;
     Ok(server)
 }

@@ -9,6 +9,8 @@
 //! | a page | a file with `routes`, an entry in `web::navigation::NavItem`, its strings in `texts/` |
 //! | a form | a handler that takes `web::form::Posted` of the viewer it is for |
 
+use actix_web::guard::{GuardContext, fn_guard};
+use actix_web::http::header::ACCEPT;
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, resource, scope, to};
 
@@ -81,4 +83,19 @@ pub fn routes(config: &mut ServiceConfig) {
     for path in ["/", "/en", "/vi"] {
         config.service(resource(path).wrap(from_fn(secure)).get(landing::show));
     }
+}
+
+/// Adds the "not found" page for every other address, after all routes. API clients, which do not ask for HTML, get the
+/// API's answer.
+pub fn fallback(config: &mut ServiceConfig) {
+    config.service(
+        scope("").guard(fn_guard(is_browser)).wrap(from_fn(secure)).default_service(to(not_found)),
+    );
+}
+
+fn is_browser(request: &GuardContext<'_>) -> bool {
+    let head = request.head();
+    let accept = head.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    !head.uri.path().starts_with("/api")
+        && accept.is_some_and(|accept| accept.contains("text/html"))
 }

@@ -77,7 +77,8 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
                         (response_summary(&attempt))
                         @if let Some(ms) = attempt.duration_ms { " · " (milliseconds(l, ms)) }
                     }
-                    @if let Some(error) = &attempt.error {
+                    // Without a status code, the response is the error.
+                    @if let (Some(error), Some(_)) = (&attempt.error, attempt.status_code) {
                         dt { (l.t(texts::ERROR)) } dd { (error) }
                     }
                 }

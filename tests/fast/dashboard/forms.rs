@@ -142,6 +142,23 @@ async fn every_page_has_the_security_headers() {
     }
 }
 
+#[actix_web::test]
+async fn a_browser_gets_a_page_at_an_unknown_address_and_an_api_client_json() {
+    let gateway = Gateway::start(Backend::Sqlite, &[]);
+    let mut visitor = Visitor::of(&gateway);
+    for path in ["/nothing", "/de/preise"] {
+        assert!(visitor.get(path).await.text.starts_with("{\"ok\":false"), "{path}");
+    }
+    visitor.headers.push(("Accept".to_owned(), "text/html,*/*;q=0.8".to_owned()));
+    for path in ["/nothing", "/de/preise"] {
+        let seen = visitor.get(path).await;
+        assert_eq!(seen.status, 404, "{path}");
+        seen.must_contain("<h1>");
+    }
+    assert!(visitor.get("/api/v1/nothing").await.text.starts_with("{\"ok\":false"));
+    assert_eq!(visitor.get("/healthz").await.status, 200);
+}
+
 /// The target path of each form on a page, with `{id}` in place of ids.
 fn form_actions(seen: &PageResponse) -> Vec<String> {
     let tags = seen.text.split("<form").skip(1);
