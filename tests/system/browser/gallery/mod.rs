@@ -83,14 +83,19 @@ const LINKED_OF_OPERATOR: [(&str, &str, &str); 9] = [
     ("op-revoke", "/dashboard/operators/revocations", "a[href*='/revocations/']"),
 ];
 
-type Pages = Vec<(String, String)>;
+/// A name and a path.
+type Page = (String, String);
 
-fn named(pages: &[(&str, &str)]) -> Pages {
+fn named(pages: &[(&str, &str)]) -> Vec<Page> {
     pages.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect()
 }
 
 /// Adds the pages behind the links. `PAGE:n` is the page behind the n-th link of a table on `PAGE`.
-async fn with_linked(b: &Browser, mut pages: Pages, linked: &[(&str, &str, &str)]) -> Pages {
+async fn with_linked(
+    b: &Browser,
+    mut pages: Vec<Page>,
+    linked: &[(&str, &str, &str)],
+) -> Vec<Page> {
     for (name, page, link) in linked {
         let (page, row) = page.split_once(':').unwrap_or((page, ""));
         b.goto(page).await;
@@ -117,16 +122,16 @@ struct Tour {
 }
 
 impl Tour {
-    async fn look(&mut self, pages: &Pages) {
+    async fn look(&mut self, pages: &[Page]) {
         for (language, schemes) in self.views {
             self.look_in(pages, language, schemes).await;
         }
     }
 
-    async fn look_in(&mut self, pages: &Pages, language: &str, schemes: &[&str]) {
+    async fn look_in(&mut self, pages: &[Page], language: &str, schemes: &[&str]) {
         for (name, path) in pages {
             let (path, query) = path.split_once('?').unwrap_or((path, ""));
-            let path = if path == "/en" { &format!("/{language}") } else { path };
+            let path = if path == "/en" { format!("/{language}") } else { path.to_owned() };
             self.b.goto(&format!("{path}?{query}&lang={language}")).await;
             for scheme in schemes {
                 self.b.set_colour_scheme(scheme).await;
@@ -153,7 +158,7 @@ impl Tour {
         let text = self.b.text().await;
         assert!(!text.contains("No webhook was sent"), "{text}");
         self.b.wait_for("answered").await;
-        self.look_in(&vec![("delivery-live".to_owned(), path)], "en", &["light"]).await;
+        self.look_in(&[("delivery-live".to_owned(), path)], "en", &["light"]).await;
     }
 }
 
