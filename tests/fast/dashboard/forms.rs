@@ -233,6 +233,13 @@ async fn the_pages_of_members_and_operators_have_the_security_headers() {
             }
             None => route.path.clone(),
         };
+        // Confirmations of what a form has asked for.
+        let asked = match path.rsplit('/').next() {
+            Some("credit") if path.contains("/accounts/") => "?amount=1.00&reference=r1",
+            Some("run") => "?month=2026-01",
+            _ => "",
+        };
+        let path = format!("{path}{asked}");
         let seen = visitor.get(&path).await;
         assert_eq!(seen.status, 200, "{path}: {}", seen.text);
         must_be_protected(&path, &seen);

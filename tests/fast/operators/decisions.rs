@@ -19,15 +19,28 @@ fn outcome_of(seen: &PageResponse, page: &str) -> String {
     query.to_owned()
 }
 
+/// The page with the form to `path`: `page` itself, or the confirmation that it links to.
+async fn form_page(operator: &mut Visitor, (page, path): (&str, &str)) -> PageResponse {
+    let form = format!("action=\"{path}\"");
+    let list = operator.get(page).await;
+    if list.text.contains(&form) {
+        return list;
+    }
+    list.must_contain(&format!("href=\"{path}\""));
+    let confirmation = operator.get(path).await;
+    confirmation.must_contain(&form);
+    confirmation
+}
+
 /// Opens an operator page, submits its form to `path` and returns the outcome.
 async fn decide(
     operator: &mut Visitor,
     (page, path): (&str, &str),
     fields: &[(&str, &str)],
 ) -> String {
-    let shown = operator.get(page).await;
-    shown.must_contain(&format!("action=\"{path}\""));
-    outcome_of(&operator.submit(page, path, fields).await, page)
+    let form = form_page(operator, (page, path)).await;
+    let fields = [fields, &[("form_token", form.form_token().unwrap())]].concat();
+    outcome_of(&operator.post(path, &fields).await, page)
 }
 
 /// Opens an operator page, submits its form to `path` four times concurrently and returns the sorted outcomes.
@@ -36,9 +49,8 @@ async fn decide_at_once(
     (page, path): (&str, &str),
     fields: &[(&str, &str)],
 ) -> Vec<String> {
-    let shown = operator.get(page).await;
-    shown.must_contain(&format!("action=\"{path}\""));
-    let fields = [fields, &[("form_token", shown.form_token().unwrap())]].concat();
+    let form = form_page(operator, (page, path)).await;
+    let fields = [fields, &[("form_token", form.form_token().unwrap())]].concat();
     let sent = (0..4).map(|_| {
         let (mut operator, fields) = (operator.clone(), fields.clone());
         async move { outcome_of(&operator.post(path, &fields).await, page) }
