@@ -45,7 +45,7 @@ if (/^[\w+/-]+$/.test(zone ?? "")) {
 }
 
 // Keeps the ages of times true while the page is open, by the server's clock.
-const ahead = Date.now() - Number(document.body.dataset.now);
+const ahead = Date.now() - Number(document.querySelector("[data-now]")?.dataset.now ?? Date.now());
 const age = new Intl.RelativeTimeFormat(document.documentElement.lang);
 setInterval(() => {
   for (const time of document.querySelectorAll("time[data-age]")) {

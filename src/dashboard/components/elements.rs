@@ -43,7 +43,7 @@ pub fn time(l: Locale, at_ms: i64) -> Markup {
 pub fn exact_time(l: Locale, at_ms: i64) -> Markup {
     html! {
         (at(l, at_ms))
-        @if l.age(at_ms).is_some() { " " span.faint { "· " (time(l, at_ms)) } }
+        @if l.age(at_ms).is_some() { " " span.faint.nowrap { "· " (time(l, at_ms)) } }
     }
 }
 

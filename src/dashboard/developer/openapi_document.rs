@@ -25,24 +25,29 @@ pub fn parameters(path: &str, method: &str) -> Vec<Parameter> {
     let operation = &DOCUMENT["paths"][path][method];
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     let schema = resolved(schema);
-    let required = |name: &str| {
-        let mut names = schema["required"].as_array().into_iter().flatten();
-        names.any(|required| required == name)
-    };
-    let fields = schema["properties"].as_object().into_iter().flatten().map(|(name, field)| {
-        let description = match text(field, "description") {
-            "" => text(resolved(field), "description"),
-            own => own,
-        };
-        Parameter { name, place: "body", is_required: required(name), description }
-    });
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    let mut fields: Vec<Parameter> = fields
+        .map(|(name, field)| {
+            let description = match text(field, "description") {
+                "" => text(resolved(field), "description"),
+                own => own,
+            };
+            let is_required = required.contains(&name.as_str());
+            Parameter { name, place: "body", is_required, description }
+        })
+        .collect();
+    // The list of required fields has the order of their declaration; the map is sorted.
+    let place = |field: &Parameter| required.iter().position(|name| *name == field.name);
+    fields.sort_by_key(|field| place(field).unwrap_or(usize::MAX));
     let given = operation["parameters"].as_array().into_iter().flatten().map(|one| Parameter {
         name: text(one, "name"),
         place: text(one, "in"),
         is_required: one["required"] == true,
         description: text(one, "description"),
     });
-    fields.chain(given).collect()
+    fields.into_iter().chain(given).collect()
 }
 
 /// The text of a member; empty if there is none.

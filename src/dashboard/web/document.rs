@@ -19,7 +19,7 @@ pub fn document(l: Locale, title: &str, main: Markup) -> Markup {
                 link rel="icon" type="image/svg+xml" href=(ICON.path);
                 script src=(SCRIPT.path) defer {}
             }
-            body data-now=(l.now_ms) { (main) }
+            body { (main) }
         }
     }
 }

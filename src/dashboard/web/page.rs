@@ -39,7 +39,7 @@ impl<'a> Page<'a> {
     pub fn respond(self, viewer: &impl Viewer) -> HttpResponse {
         let visitor = viewer.visitor();
         let main = html! {
-            div.shell {
+            div.shell data-now=(visitor.locale.now_ms) {
                 (navigation(visitor, self.nav_item))
                 main #content.main tabindex="-1" {
                     @if visitor.is_suspended() {
