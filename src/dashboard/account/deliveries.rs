@@ -262,7 +262,7 @@ fn ledger_entries(l: Locale, entries: &[DeliveryEntry]) -> Markup {
                     Head(texts::KIND), Left(texts::BUCKET), Right(texts::AMOUNT),
                 ], entries.iter().map(|entry| [
                     html! { (entry_name(l, entry.kind)) },
-                    html! { span.nowrap { (l.t(bucket_name(entry.bucket))) } },
+                    html! { (l.t(bucket_name(entry.bucket))) },
                     usd(l, entry.amount),
                 ])))
             }
