@@ -98,7 +98,7 @@ async fn walk(screen: Screen, language: &str, words: &Words, name: &str) {
     b.follow("tbody a").await;
     b.wait_for("otp.failed").await;
     b.check_page("endpoint").await;
-    b.follow("tbody td a").await;
+    b.follow("tbody th a").await;
     b.check_page("attempt").await;
     b.follow("form[action$='/replay'] button").await;
     let again = receiver.next();
