@@ -405,7 +405,8 @@ ENGINE = [
           (rate("nexo_rtp_packets_sent_total", N), "sent"), (rate("nexo_rtp_packets_received_total", N), "received"),
           (rate("nexo_rtp_packets_dropped_total", N), "dropped"), (rate("nexo_rtp_send_errors_total", N), "not sent")),
     panel("timeseries", "SIP dropped", "Datagrams per second that are not from a gateway (foreign), not SIP (garbage), or of "
-          "no call (stray).", "pps", rising(1, 100), (rate("nexo_sip_dropped_total", N, "reason"), "{{reason}}")),
+          "no call (stray), and lines per second that were skipped in gateways' messages.", "pps", rising(1, 100),
+          (rate("nexo_sip_dropped_total", N, "reason"), "{{reason}}"), (rate("nexo_sip_odd_lines_total", N), "skipped lines")),
     panel("timeseries", "Not HTTP", "Requests per second that the HTTP parser refused, by status, and log lines that were not "
           "written because the same line came too often.", "reqps", OK,
           (rate("nexo_http_parse_errors_total", N, "status"), "{{status}}"),

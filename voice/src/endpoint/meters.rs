@@ -1,13 +1,18 @@
 //! The metrics of the endpoint. Metrics of calls are labelled with their [`CallLabels`].
 
+use std::time::{Duration, Instant};
+
 use metrics::{Counter, Histogram};
 
 use super::call::order::CallLabels;
 use super::call::report::CallReport;
+use crate::sip::message::hop::Hop;
 use crate::sip::user_agent::DropCounts;
 
 /// The RTP clock rate of G.711.
 const CLOCK_RATE: f64 = 8000.0;
+/// The interval between log lines about odd lines.
+const ODD_LINES_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The index of the metrics for one [`CallLabels`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +24,9 @@ pub(super) struct Meters {
     send_errors: Counter,
     dropped: [Counter; 3],
     last_drop_counts: DropCounts,
+    odd_lines: Counter,
+    last_odd_lines: u64,
+    odd_lines_logged_at: Option<Instant>,
 }
 
 /// The metrics of the calls with one set of labels.
@@ -48,6 +56,9 @@ impl Meters {
             send_errors: metrics::counter!("nexo_sip_send_errors_total"),
             dropped: [dropped("foreign"), dropped("garbage"), dropped("stray")],
             last_drop_counts: DropCounts::default(),
+            odd_lines: metrics::counter!("nexo_sip_odd_lines_total"),
+            last_odd_lines: 0,
+            odd_lines_logged_at: None,
         }
     }
 
@@ -100,6 +111,20 @@ impl Meters {
             self.dropped[0].increment(now.foreign - before.foreign);
             self.dropped[1].increment(now.garbage - before.garbage);
             self.dropped[2].increment(now.stray - before.stray);
+        }
+    }
+
+    /// Takes the user agent's current number of skipped lines, after a message from `from`. Logged at most once a
+    /// minute, without the lines: they may contain anything.
+    pub fn odd_lines(&mut self, now: u64, from: Hop) {
+        let lines = now - std::mem::replace(&mut self.last_odd_lines, now);
+        if lines == 0 {
+            return;
+        }
+        self.odd_lines.increment(lines);
+        if self.odd_lines_logged_at.is_none_or(|at| at.elapsed() >= ODD_LINES_LOG_INTERVAL) {
+            self.odd_lines_logged_at = Some(Instant::now());
+            tracing::debug!(%from, lines, "skipped lines of a SIP message that are not header fields");
         }
     }
 
@@ -162,7 +187,7 @@ fn seconds(ms: i64) -> f64 {
 }
 
 /// The counters with their descriptions.
-const COUNTERS: [(&str, &str); 10] = [
+const COUNTERS: [(&str, &str); 11] = [
     (
         "nexo_call_attempts_total",
         "Calls placed on a gateway, by carrier. The attempts of the answer-seizure ratio.",
@@ -173,6 +198,10 @@ const COUNTERS: [(&str, &str); 10] = [
     (
         "nexo_sip_dropped_total",
         "SIP messages dropped, by reason: foreign (not from a gateway), garbage (not SIP), stray (of no call).",
+    ),
+    (
+        "nexo_sip_odd_lines_total",
+        "Lines of gateways' SIP messages that were skipped because they are not header fields, and unusable Content-Lengths.",
     ),
     ("nexo_rtp_packets_sent_total", "RTP packets sent."),
     ("nexo_rtp_packets_received_total", "RTP packets received from the far ends."),

@@ -17,6 +17,7 @@ impl EventLoop<'_> {
         let now = Instant::now();
         for (datagram, from) in self.socket.received() {
             let call = self.agent.receive(now, from, datagram);
+            self.meters.odd_lines(self.agent.odd_lines(), from.into());
             self.trace(call, Direction::Received, from.into(), datagram, false);
         }
         more
@@ -27,6 +28,7 @@ impl EventLoop<'_> {
         match event {
             StreamEvent::Received { from, message } => {
                 let call = self.agent.receive(now, from, &message);
+                self.meters.odd_lines(self.agent.odd_lines(), from);
                 self.trace(call, Direction::Received, from, &message, false);
             }
             StreamEvent::Failed { token } => {

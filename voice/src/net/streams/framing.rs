@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::sip::message::parse::{content_length, head_length};
+
 /// The maximum sizes of a message's head and body.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -57,19 +59,18 @@ impl Framer {
             self.drop_front(empty);
         }
         let from = self.searched.saturating_sub(3);
-        let end = self.bytes[from..].windows(4).position(|four| four == b"\r\n\r\n");
-        let Some(end) = end else {
+        let Some(head) = head_length(&self.bytes, from) else {
             self.searched = self.bytes.len();
             return match self.bytes.len() > MAX_HEAD_BYTES {
                 true => Err(FramingError::HeadTooLong),
                 false => Ok(None),
             };
         };
-        let head = from + end + 4;
         if head > MAX_HEAD_BYTES {
             return Err(FramingError::HeadTooLong);
         }
-        let length = content_length(&self.bytes[..head])?;
+        let length = content_length(&self.bytes[..head]);
+        let length = length.ok().flatten().ok_or(FramingError::NoLength)?;
         if length > MAX_BODY_BYTES {
             return Err(FramingError::BodyTooLong);
         }
@@ -89,30 +90,6 @@ impl Framer {
     }
 }
 
-/// The body length according to the head.
-fn content_length(head: &[u8]) -> Result<usize, FramingError> {
-    let text = String::from_utf8_lossy(head);
-    let mut found = None;
-    for line in text.split("\r\n").skip(1) {
-        let Some((name, value)) = line.split_once(':') else {
-            continue;
-        };
-        let name = name.trim_end();
-        if !name.eq_ignore_ascii_case("content-length") && !name.eq_ignore_ascii_case("l") {
-            continue;
-        }
-        let length = value.trim();
-        let is_number = !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit());
-        let length: Option<usize> = length.parse().ok().filter(|_| is_number);
-        let length = length.ok_or(FramingError::NoLength)?;
-        if found.is_some_and(|before| before != length) {
-            return Err(FramingError::NoLength);
-        }
-        found = Some(length);
-    }
-    found.ok_or(FramingError::NoLength)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +106,9 @@ mod tests {
 
     #[test]
     fn every_spelling_of_content_length_is_read() {
-        for field in ["Content-Length: 2", "content-length  :2", "l: 2", "L:2 "] {
+        for field in
+            ["Content-Length: 2", "content-length  :2", "l: 2", "L:2 ", "l:\r\n 2", "odd\r\nl: 2"]
+        {
             let text = format!("BYE x SIP/2.0\r\n{field}\r\n\r\nab");
             let mut framer = Framer::default();
             framer.push(text.as_bytes());
@@ -152,6 +131,17 @@ mod tests {
             framer.push(text.as_bytes());
             assert_eq!(framer.next_frame(), Err(error), "{}", &text[..20]);
         }
+    }
+
+    #[test]
+    fn lines_may_end_without_a_carriage_return() {
+        let text = b"BYE x SIP/2.0\nl: 2\n\nab";
+        let mut framer = Framer::default();
+        for byte in text.iter().chain(&message("x")) {
+            framer.push(&[*byte]);
+        }
+        let expected = [Frame::Message(text.to_vec()), Frame::Message(message("x"))];
+        assert_eq!(frames(&mut framer), expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::header::{Name, NameAddr, Via, split_outside_quotes};
+use super::header::{Name, NameAddr, Via, leading_number, split_outside_quotes};
 use super::method::Method;
 
 /// The text of a message's head, the positions of its header fields, and the body.
@@ -10,6 +10,7 @@ use super::method::Method;
 pub struct Fields {
     pub(super) text: String,
     pub(super) entries: Vec<Entry>,
+    pub(super) odd_lines: usize,
     pub(super) cseq: u32,
     pub(super) cseq_method: Method,
     pub(super) body: Vec<u8>,
@@ -51,12 +52,17 @@ impl Fields {
             .filter(|value| !value.is_empty())
     }
 
-    /// The value of the first field written with this name, in any case.
-    pub fn named(&self, name: &str) -> Option<&str> {
+    /// The values of all fields written with this name, in any case.
+    pub fn lines_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.entries
             .iter()
-            .find(|entry| self.text[entry.written.clone()].eq_ignore_ascii_case(name))
+            .filter(move |entry| self.text[entry.written.clone()].eq_ignore_ascii_case(name))
             .map(|entry| &self.text[entry.value.clone()])
+    }
+
+    /// The value of the first field written with this name, in any case.
+    pub fn named<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.lines_named(name).next()
     }
 
     pub fn call_id(&self) -> &str {
@@ -81,11 +87,11 @@ impl Fields {
     }
 
     pub fn from_tag(&self) -> Option<&str> {
-        self.from()?.tag()
+        self.value(Name::From).and_then(NameAddr::split)?.tag()
     }
 
     pub fn to_tag(&self) -> Option<&str> {
-        self.to()?.tag()
+        self.value(Name::To).and_then(NameAddr::split)?.tag()
     }
 
     /// The topmost Via.
@@ -100,9 +106,12 @@ impl Fields {
 
     /// The seconds of Retry-After, without comments and parameters.
     pub fn retry_after_seconds(&self) -> Option<u32> {
-        let value = self.value(Name::RetryAfter)?;
-        let digits = value.split(|c: char| !c.is_ascii_digit()).next()?;
-        digits.parse().ok()
+        self.value(Name::RetryAfter).and_then(leading_number)
+    }
+
+    /// The number of lines that were skipped, because they are not header fields, and of unusable Content-Lengths.
+    pub fn odd_lines(&self) -> usize {
+        self.odd_lines
     }
 
     pub fn body(&self) -> &[u8] {

@@ -143,9 +143,16 @@ pub struct NameAddr<'a> {
 }
 
 impl<'a> NameAddr<'a> {
-    /// Parses an address (RFC 3261 §20.10). Without brackets, parameters belong to the header field, not to
-    /// the URI.
+    /// Parses an address with a URI that a request line can contain (RFC 3261 §20.10).
     pub fn parse(value: &'a str) -> Option<NameAddr<'a>> {
+        // A blank would end the URI in a request line.
+        let is_usable = |uri: &str| !uri.is_empty() && is_single_word(uri);
+        NameAddr::split(value).filter(|address| is_usable(address.uri))
+    }
+
+    /// Splits an address, whatever its URI contains. Without brackets, parameters belong to the header field, not
+    /// to the URI.
+    pub(super) fn split(value: &'a str) -> Option<NameAddr<'a>> {
         let open = opening_bracket(value);
         let (uri, rest) = match open {
             Some(open) => {
@@ -155,10 +162,8 @@ impl<'a> NameAddr<'a> {
             }
             None => value.split_at(memchr(b';', value.as_bytes()).unwrap_or(value.len())),
         };
-        let uri = uri.trim();
         let params = rest.trim_start().strip_prefix(';').unwrap_or("");
-        // The URI is copied into request lines, where a blank would end it.
-        (!uri.is_empty() && is_single_word(uri)).then_some(NameAddr { uri, params })
+        Some(NameAddr { uri: uri.trim(), params })
     }
 
     /// The value of a parameter; empty if it has none.
@@ -171,17 +176,18 @@ impl<'a> NameAddr<'a> {
     }
 }
 
-/// The position of the first `<` outside quotes.
+/// The position of the first `<` outside quotes; of the last one if a quote has no end.
 fn opening_bracket(value: &str) -> Option<usize> {
     let bytes = value.as_bytes();
     match memchr2(b'"', b'<', bytes) {
         Some(first) if bytes[first] == b'<' => Some(first),
         Some(_) => {
             let mut scan = Scan::default();
-            bytes.iter().position(|byte| {
+            let outside = bytes.iter().position(|byte| {
                 scan.is_outside(*byte);
                 scan.bracketed
-            })
+            });
+            outside.or_else(|| memchr::memrchr(b'<', bytes).filter(|_| scan.quoted))
         }
         None => None,
     }
@@ -194,6 +200,13 @@ fn is_single_word(uri: &str) -> bool {
     }
     let ends = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>');
     !uri.contains(ends)
+}
+
+/// The number at the start of a value, before parameters and comments.
+pub fn leading_number(value: &str) -> Option<u32> {
+    let value = value.trim_start();
+    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    value[..end].parse().ok()
 }
 
 /// The value of parameter `name` in `a=1;b;c="x"`; empty if it has none.

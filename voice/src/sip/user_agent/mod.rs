@@ -16,7 +16,7 @@ use super::message::header::Name;
 use super::message::hop::Hop;
 use super::message::parse::ParseError;
 use super::message::write::{Draft, response_hop};
-use super::message::{Message, Method, Request, Response};
+use super::message::{Fields, Message, Method, Request, Response};
 use crate::net::deadlines::Deadlines;
 pub use call::{CallHandle, Invite, MessageKind, RequestOutcome, SipEvent, Transmit};
 use context::{Context, SharedState};
@@ -52,6 +52,7 @@ pub struct UserAgent {
     requests: HashMap<CallHandle, PendingRequest>,
     last_handle: u64,
     drop_counts: DropCounts,
+    odd_lines: u64,
 }
 
 impl UserAgent {
@@ -78,6 +79,7 @@ impl UserAgent {
             requests: HashMap::new(),
             last_handle: 0,
             drop_counts: DropCounts::default(),
+            odd_lines: 0,
         }
     }
 
@@ -139,11 +141,12 @@ impl UserAgent {
                 return None;
             }
         };
-        let call_id = match &message {
-            Message::Request(request) => request.call_id(),
-            Message::Response(response) => response.call_id(),
+        let fields: &Fields = match &message {
+            Message::Request(request) => request,
+            Message::Response(response) => response,
         };
-        let known = self.by_call_id.get(call_id).copied();
+        let odd_lines = fields.odd_lines();
+        let known = self.by_call_id.get(fields.call_id()).copied();
         let handle = known.filter(|handle| {
             self.legs.get(handle).is_some_and(|leg| leg.accepts_from(from.address.ip()))
         });
@@ -151,6 +154,7 @@ impl UserAgent {
             self.drop_counts.foreign += 1;
             return None;
         }
+        self.odd_lines += odd_lines as u64;
         match (message, handle) {
             (Message::Response(response), Some(handle)) => {
                 let is_matched =
@@ -329,6 +333,11 @@ impl UserAgent {
 
     pub fn drop_counts(&self) -> DropCounts {
         self.drop_counts
+    }
+
+    /// The number of skipped lines in the received messages ([`Fields::odd_lines`]).
+    pub fn odd_lines(&self) -> u64 {
+        self.odd_lines
     }
 
     fn with_leg<R>(

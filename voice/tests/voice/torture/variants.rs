@@ -3,10 +3,10 @@
 
 use std::net::SocketAddr;
 
-/// The caller's answers: 200 to ten OPTIONS, 405 to twenty unsupported methods. The three responses and
-/// fourteen refused messages get no answer. Two more answers are lost because [`with_rport`] cannot change
+/// The caller's answers: 200 to eleven OPTIONS, 405 to 23 unsupported methods. The three responses and ten
+/// refused messages get no answer. Two more answers are lost because [`with_rport`] cannot change
 /// the topmost Via.
-pub const ANSWERS: [(u16, usize); 2] = [(200, 10), (405, 20)];
+pub const ANSWERS: [(u16, usize); 2] = [(200, 11), (405, 23)];
 
 /// The message with `rport` in its Via, so that the answer returns to the sender.
 pub fn with_rport(message: &[u8]) -> Vec<u8> {

@@ -1,5 +1,7 @@
-//! Parsing of a message from one datagram (RFC 3261 §7, §18.3). A message that breaks a rule is rejected
-//! as a whole.
+//! Parsing of a message from one datagram or one frame of a stream (RFC 3261 §7, §18.3).
+//!
+//! A message is rejected for its start line, its size, or a mandatory header field. Any other line that breaks a
+//! rule is skipped and counted: a response that is dropped is never acknowledged, and a BYE never answered.
 
 use std::ops::Range;
 
@@ -7,7 +9,7 @@ use memchr::memchr;
 use thiserror::Error;
 
 use super::fields::Entry;
-use super::header::Name;
+use super::header::{Name, NameAddr};
 use super::{Fields, Message, Method, Request, Response};
 
 /// The maximum size of a message: the largest UDP datagram.
@@ -25,14 +27,37 @@ pub enum ParseError {
     TooLarge,
     #[error("the first line is neither a request nor a status line")]
     StartLine,
-    #[error("a header field is malformed")]
-    Header,
     #[error("more than 256 header fields")]
     TooManyHeaders,
     #[error("a mandatory header field is missing, repeated or malformed")]
     Mandatory,
-    #[error("Content-Length is not a number, or larger than the body")]
-    ContentLength,
+}
+
+/// The Content-Length of a message is unreadable, or there are several that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("Content-Length is not a number, or there are several that differ")]
+pub struct BadLength;
+
+/// The Content-Length of a message's head, including the empty line at its end. `None`: it has none.
+///
+/// # Errors
+/// [`BadLength`], also if the head has too many header fields.
+pub fn content_length(head: &[u8]) -> Result<Option<usize>, BadLength> {
+    let text = Parts::of(head).text();
+    let start = memchr(b'\n', text.as_bytes()).map_or(text.len(), |end| end + 1);
+    let Lines { entries, .. } = Lines::parse(&text, start).map_err(|_| BadLength)?;
+    length_among(&text, &entries)
+}
+
+/// The length of the head at the start of `bytes`, including the empty line at its end. Lines may end without a
+/// carriage return. `None`: the end is missing. It is not before `from`.
+pub fn head_length(bytes: &[u8], from: usize) -> Option<usize> {
+    let after = |newline: usize| match bytes[newline + 1..] {
+        [b'\r', b'\n', ..] => Some(newline + 3),
+        [b'\n', ..] => Some(newline + 2),
+        _ => None,
+    };
+    memchr::memchr_iter(b'\n', &bytes[from..]).find_map(|at| after(from + at))
 }
 
 impl Message {
@@ -55,12 +80,18 @@ impl Message {
             Some(end) => (0..trimmed_end(&text, end), end + 1),
             None => (0..text.len(), text.len()),
         };
-        let entries = entries(&text, fields_start)?;
+        let Lines { entries, odd } = Lines::parse(&text, fields_start)?;
         let start_line = StartLine::parse(&text, line)?;
-        let mut fields =
-            Fields { text, entries, cseq: 0, cseq_method: Method::Other, body: Vec::new() };
+        let mut fields = Fields {
+            text,
+            entries,
+            odd_lines: odd,
+            cseq: 0,
+            cseq_method: Method::Other,
+            body: Vec::new(),
+        };
         fields.check_mandatory()?;
-        fields.body = fields.checked_body(parts.body)?.to_vec();
+        fields.set_body(parts.body);
         match start_line {
             StartLine::Request { method, .. }
                 if method != fields.cseq_method && method != Method::Other =>
@@ -85,9 +116,6 @@ enum StartLine {
 impl StartLine {
     fn parse(text: &str, line: Range<usize>) -> Result<StartLine, ParseError> {
         let written = &text[line.clone()];
-        if written.contains(|c: char| c.is_control()) {
-            return Err(ParseError::StartLine);
-        }
         if let Some(rest) = strip_prefix_ignore_case(written, "SIP/2.0 ") {
             let code = rest.get(..3).ok_or(ParseError::StartLine)?;
             let is_code = code.bytes().all(|b| b.is_ascii_digit());
@@ -96,8 +124,14 @@ impl StartLine {
             if !is_code || !separated || !(100..700).contains(&code) {
                 return Err(ParseError::StartLine);
             }
-            let reason = (line.end - rest.len() + 4).min(line.end)..line.end;
-            return Ok(StartLine::Status { code, reason });
+            // The grammar allows tabs in a reason. It is only shown, up to the first control character.
+            let reason = rest.get(4..).unwrap_or_default();
+            let start = line.end - reason.len();
+            let length = reason.find(|c: char| c.is_control()).unwrap_or(reason.len());
+            return Ok(StartLine::Status { code, reason: start..start + length });
+        }
+        if written.contains(|c: char| c.is_control()) {
+            return Err(ParseError::StartLine);
         }
         let mut parts = written.split(' ');
         let (method, uri) = (parts.next(), parts.next());
@@ -123,28 +157,24 @@ impl StartLine {
 struct Parts<'a> {
     /// The head, including the end of its last line.
     head: &'a [u8],
-    /// Whether a line continues the previous one.
+    /// Whether a line starts with a blank.
     is_folded: bool,
     body: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
     fn of(datagram: &'a [u8]) -> Parts<'a> {
-        let mut is_folded = false;
-        for end in memchr::memchr_iter(b'\n', datagram) {
-            let (head, rest) = datagram.split_at(end + 1);
-            match rest {
-                [b'\r', b'\n', body @ ..] | [b'\n', body @ ..] => {
-                    return Parts { head, is_folded, body };
-                }
-                [b' ' | b'\t', ..] => is_folded = true,
-                _ => {}
-            }
-        }
-        Parts { head: datagram, is_folded, body: &[] }
+        let (head, body) = match head_length(datagram, 0) {
+            Some(end) => datagram.split_at(end),
+            None => (datagram, &[][..]),
+        };
+        let starts_blank = |newline: usize| matches!(head.get(newline + 1), Some(b' ' | b'\t'));
+        let is_folded = memchr::memchr_iter(b'\n', head).any(starts_blank);
+        Parts { head, is_folded, body }
     }
 
-    /// The head as text, with folded lines joined: a line that starts with a blank continues the previous one.
+    /// The head as text, with folded lines joined: a line that starts with a blank continues the previous one,
+    /// except the start line.
     fn text(&self) -> String {
         let text = match std::str::from_utf8(self.head) {
             Ok(text) => text.to_owned(),
@@ -154,7 +184,8 @@ impl<'a> Parts<'a> {
             return text;
         }
         let mut bytes = text.into_bytes();
-        for at in 1..bytes.len() {
+        let start_line = memchr(b'\n', &bytes).map_or(bytes.len(), |end| end + 1);
+        for at in start_line + 1..bytes.len() {
             if matches!(bytes[at], b' ' | b'\t') && bytes[at - 1] == b'\n' {
                 bytes[at - 1] = b' ';
                 if at >= 2 && bytes[at - 2] == b'\r' {
@@ -173,39 +204,67 @@ fn trimmed_end(text: &str, end: usize) -> usize {
     }
 }
 
-fn entries(text: &str, start: usize) -> Result<Vec<Entry>, ParseError> {
-    let mut entries = Vec::with_capacity(16);
-    let mut at = start;
-    while at < text.len() {
-        let end = memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |end| at + end);
-        let line = at..trimmed_end(text, end);
-        at = end + 1;
-        let written = &text[line.clone()];
-        if written.trim_ascii_start().is_empty() {
-            continue;
+/// The header fields of a head.
+struct Lines {
+    entries: Vec<Entry>,
+    /// The number of other lines, which are skipped.
+    odd: usize,
+}
+
+impl Lines {
+    fn parse(text: &str, start: usize) -> Result<Lines, ParseError> {
+        let mut lines = Lines { entries: Vec::with_capacity(16), odd: 0 };
+        let mut at = start;
+        while at < text.len() {
+            let end = memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |end| at + end);
+            let line = at..trimmed_end(text, end);
+            at = end + 1;
+            if text[line.clone()].trim_ascii_start().is_empty() {
+                continue;
+            }
+            match entry(text, line) {
+                Some(_) if lines.entries.len() == MAX_HEADERS => {
+                    return Err(ParseError::TooManyHeaders);
+                }
+                Some(entry) => lines.entries.push(entry),
+                None => lines.odd += 1,
+            }
         }
-        if entries.len() == MAX_HEADERS {
-            return Err(ParseError::TooManyHeaders);
-        }
-        // Values are copied into responses and ACKs, where each must stay on one line.
-        if memchr(b'\r', written.as_bytes()).is_some() {
-            return Err(ParseError::Header);
-        }
-        let colon = memchr(b':', written.as_bytes()).ok_or(ParseError::Header)?;
-        let name = written[..colon].trim_ascii_end();
-        if !is_token(name) {
-            return Err(ParseError::Header);
-        }
-        let value = &written[colon + 1..];
-        let lead = value.len() - value.trim_ascii_start().len();
-        let start = line.start + colon + 1 + lead;
-        entries.push(Entry {
-            name: Name::parse(name),
-            written: line.start..line.start + name.len(),
-            value: start..start + value.trim_ascii().len(),
-        });
+        Ok(lines)
     }
-    Ok(entries)
+}
+
+/// The header field in a line. `None`: the line has no colon, no valid name, or a carriage return: values are
+/// copied into responses and ACKs, where each must stay on one line.
+fn entry(text: &str, line: Range<usize>) -> Option<Entry> {
+    let written = &text[line.clone()];
+    let colon = memchr(b':', written.as_bytes())?;
+    let name = written[..colon].trim_ascii_end();
+    if !is_token(name) || memchr(b'\r', written.as_bytes()).is_some() {
+        return None;
+    }
+    let value = &written[colon + 1..];
+    let lead = value.len() - value.trim_ascii_start().len();
+    let start = line.start + colon + 1 + lead;
+    Some(Entry {
+        name: Name::parse(name),
+        written: line.start..line.start + name.len(),
+        value: start..start + value.trim_ascii().len(),
+    })
+}
+
+fn length_among(text: &str, entries: &[Entry]) -> Result<Option<usize>, BadLength> {
+    let entries = entries.iter().filter(|entry| entry.name == Name::ContentLength);
+    let mut found = None;
+    for value in entries.map(|entry| &text[entry.value.clone()]) {
+        let is_number = value.bytes().all(|b| b.is_ascii_digit());
+        let length = value.parse().ok().filter(|_| is_number).ok_or(BadLength)?;
+        if found.is_some_and(|before: usize| before != length) {
+            return Err(BadLength);
+        }
+        found = Some(length);
+    }
+    Ok(found)
 }
 
 fn is_token(text: &str) -> bool {
@@ -219,12 +278,21 @@ fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
 }
 
 impl Fields {
-    /// Checks that each mandatory field is present exactly once, and parses CSeq.
+    /// Checks that each mandatory field is present with one value, and parses CSeq.
     fn check_mandatory(&mut self) -> Result<(), ParseError> {
-        let once = |name| self.lines(name).count() == 1;
-        let all_once = [Name::From, Name::To, Name::CallId, Name::CSeq].into_iter().all(once);
-        let has_addresses = self.from().is_some() && self.to().is_some();
-        if !all_once || !has_addresses || self.call_id().is_empty() || self.via().is_none() {
+        let has_one_value = |name| {
+            let mut lines = self.lines(name);
+            lines.next().is_some_and(|first| lines.all(|other| other == first))
+        };
+        let names = [Name::From, Name::To, Name::CallId, Name::CSeq];
+        let has_addresses = [Name::From, Name::To]
+            .into_iter()
+            .all(|name| self.value(name).and_then(NameAddr::split).is_some());
+        if !names.into_iter().all(has_one_value)
+            || !has_addresses
+            || self.call_id().is_empty()
+            || self.via().is_none()
+        {
             return Err(ParseError::Mandatory);
         }
         let cseq = self.value(Name::CSeq).unwrap_or_default();
@@ -239,19 +307,18 @@ impl Fields {
         Ok(())
     }
 
-    /// The body with the length of Content-Length; without that field, the rest of the datagram. Bytes after
-    /// the body are not part of the message (RFC 3261 §18.3).
-    fn checked_body<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], ParseError> {
-        let mut lengths = self.lines(Name::ContentLength);
-        let Some(length) = lengths.next() else {
-            return Ok(body);
+    /// Sets the body, of which `rest` has as many bytes as Content-Length says. Bytes after it are not part of the
+    /// message (RFC 3261 §18.3). A datagram also ends a body without a usable Content-Length; a stream never
+    /// contains one.
+    fn set_body(&mut self, rest: &[u8]) {
+        let length = length_among(&self.text, &self.entries);
+        let body = match length {
+            Ok(None) => Some(rest),
+            Ok(Some(length)) => rest.get(..length),
+            Err(BadLength) => None,
         };
-        let same = lengths.all(|other| other == length);
-        let is_number = length.bytes().all(|b| b.is_ascii_digit());
-        match length.parse::<usize>() {
-            Ok(length) if same && is_number => body.get(..length).ok_or(ParseError::ContentLength),
-            Ok(_) | Err(_) => Err(ParseError::ContentLength),
-        }
+        self.odd_lines += usize::from(body.is_none());
+        self.body = body.unwrap_or(rest).to_vec();
     }
 }
 

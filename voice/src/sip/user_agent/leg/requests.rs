@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use super::{ALLOW, Leg, SUPPORTED, contact, info};
-use crate::sip::message::header::Name;
+use crate::sip::message::header::{Name, leading_number};
 use crate::sip::message::hop::Hop;
 use crate::sip::message::write::{Draft, response_hop};
 use crate::sip::message::{Method, Request};
@@ -190,13 +190,10 @@ impl Leg {
 /// Confirms the session interval of a request, and which side refreshes the session (RFC 4028 §9).
 fn confirm_session_timer(request: &Request, draft: &mut Draft) {
     let value = request.named("Session-Expires").or(request.named("x"));
-    let Some(value) = value else {
+    let Some((value, seconds)) = value.and_then(|value| Some((value, leading_number(value)?)))
+    else {
         return;
     };
-    let seconds = value.split(';').next().unwrap_or_default().trim();
-    if seconds.parse::<u32>().is_err() {
-        return;
-    }
     let is_theirs = !value.replace(' ', "").contains("refresher=uas");
     let refresher = if is_theirs { "uac" } else { "uas" };
     draft.field("Session-Expires", format_args!("{seconds};refresher={refresher}"));
@@ -205,10 +202,12 @@ fn confirm_session_timer(request: &Request, draft: &mut Draft) {
     }
 }
 
-/// The required extensions that are not supported.
+/// The required extensions that are not supported. All our responses are final, so that `100rel` requires nothing.
 fn unsupported_extensions(request: &Request) -> impl Iterator<Item = &str> {
-    let required = request.values(Name::Require);
-    required.filter(|extension| !extension.eq_ignore_ascii_case("timer"))
+    let is_supported = |required: &str| {
+        SUPPORTED.split(", ").any(|supported| supported.eq_ignore_ascii_case(required))
+    };
+    request.values(Name::Require).filter(move |required| !is_supported(required))
 }
 
 fn requires_unsupported(request: &Request) -> bool {
