@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 
 use super::call::{CallHandle, MessageKind, RequestOutcome, SipEvent, Transmit};
 use super::dialog::Identity;
-use super::digest::{AuthField, Authorizer, DigestError};
+use super::digest::{AnsweredRealms, AuthField, Authorizer, DigestError};
 use super::transaction::Timers;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
@@ -131,8 +131,8 @@ impl Context<'_> {
         }
     }
 
-    /// Takes a 401 or 407 of the gateway. Returns whether the challenge says that only the nonce was stale;
-    /// `None` if the challenge cannot be answered.
+    /// Takes a 401 or 407 to a request that was authorized for the realms in `answered`. Returns whether to send the
+    /// request again: not after other responses, and not if its credentials were refused.
     ///
     /// # Errors
     /// If the challenge is weaker than the configuration requires.
@@ -140,18 +140,22 @@ impl Context<'_> {
         &mut self,
         identity: &Identity,
         response: &Response,
-    ) -> Result<Option<bool>, WeakChallenge> {
-        let Some(authorizer) = authorizer(self.authorizers, identity) else {
-            return Ok(None);
+        answered: &mut AnsweredRealms,
+    ) -> Result<bool, WeakChallenge> {
+        let authorizer = authorizer(self.authorizers, identity);
+        let Some(authorizer) = authorizer.filter(|_| matches!(response.code(), 401 | 407)) else {
+            return Ok(false);
         };
-        match authorizer.handle_challenge(response, self.random) {
-            Ok(is_stale) => Ok(Some(is_stale)),
+        match authorizer.handle_challenge(response, answered, self.random) {
+            Ok(()) => Ok(true),
             Err(DigestError::TooWeak { offered, required }) => Err(WeakChallenge {
                 code: response.code(),
                 offered: offered.name(),
                 required: required.name(),
             }),
-            Err(DigestError::OtherRealm | DigestError::Unsupported) => Ok(None),
+            Err(DigestError::Unsupported | DigestError::OtherRealm | DigestError::Refused) => {
+                Ok(false)
+            }
         }
     }
 

@@ -4,12 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nexo_domain::call::WeakChallenge;
-
 use super::call::RequestOutcome;
 use super::context::Context;
 use super::dialog::{self, Identity};
-use super::digest::Credentials;
+use super::digest::{AnsweredRealms, Credentials};
 use super::transaction::{RequestState, RequestTransaction};
 use crate::sip::message::header::{Name, NameAddr, param};
 use crate::sip::message::hop::Hop;
@@ -62,8 +60,7 @@ pub(super) struct PendingRequest {
     transaction: RequestTransaction,
     sent_at: Instant,
     expires_at: Instant,
-    /// The number of answered challenges. A second one is answered only if the nonce was stale.
-    challenges: u8,
+    answered: AnsweredRealms,
     is_over: bool,
 }
 
@@ -88,7 +85,7 @@ impl PendingRequest {
             transaction,
             sent_at: cx.now,
             expires_at: cx.now + params.timeout,
-            challenges: 0,
+            answered: AnsweredRealms::default(),
             is_over: false,
         }
     }
@@ -113,12 +110,16 @@ impl PendingRequest {
             return true;
         }
         let mut weak_challenge = None;
-        if matches!(code, 401 | 407) {
-            match self.answer_challenge(response, cx) {
-                Ok(true) => return true,
-                Ok(false) => {}
-                Err(weak) => weak_challenge = Some(weak),
+        match cx.handle_challenge(&self.identity, response, &mut self.answered) {
+            Ok(true) => {
+                self.cseq += 1;
+                let (identity, uri) = (&self.identity, &self.request_uri);
+                self.transaction = send(identity, &self.kind, uri, self.cseq, cx);
+                self.sent_at = cx.now;
+                return true;
             }
+            Ok(false) => {}
+            Err(weak) => weak_challenge = Some(weak),
         }
         self.is_over = true;
         cx.emit_outcome(RequestOutcome::Answered {
@@ -131,26 +132,6 @@ impl PendingRequest {
             weak_challenge,
         });
         true
-    }
-
-    /// Sends the request with credentials, if the challenge may be answered. Returns whether it did.
-    fn answer_challenge(
-        &mut self,
-        response: &Response,
-        cx: &mut Context<'_>,
-    ) -> Result<bool, WeakChallenge> {
-        let Some(is_stale) = cx.handle_challenge(&self.identity, response)? else {
-            return Ok(false);
-        };
-        if self.challenges > u8::from(is_stale) {
-            return Ok(false);
-        }
-        self.challenges += 1;
-        self.cseq += 1;
-        let (identity, uri) = (&self.identity, &self.request_uri);
-        self.transaction = send(identity, &self.kind, uri, self.cseq, cx);
-        self.sent_at = cx.now;
-        Ok(true)
     }
 
     /// How long the registration is valid (RFC 3261 §10.2.4): according to our Contact, else to Expires.

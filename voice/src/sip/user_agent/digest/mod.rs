@@ -1,8 +1,10 @@
 //! Digest authentication (RFC 7616 as SIP uses it: RFC 3261 §22, RFC 8760).
 //!
-//! A gateway challenges with 401 (`WWW-Authenticate`) or 407 (`Proxy-Authenticate`). Its nonce is kept and
-//! reused for later requests with an increasing count, so that a call needs only one INVITE.
+//! A gateway, and each proxy behind it, challenges with 401 (`WWW-Authenticate`) or 407 (`Proxy-Authenticate`). The
+//! nonce of each realm is kept and reused for later requests with an increasing count, so that a call needs only
+//! one INVITE.
 
+mod authorizer;
 mod challenge;
 
 use std::fmt;
@@ -14,10 +16,10 @@ use zeroize::Zeroizing;
 
 use challenge::{Challenge, Qop};
 
+pub(super) use authorizer::{AnsweredRealms, AuthField, Authorizer};
 pub use challenge::DigestAlgorithm;
 
-use crate::sip::message::header::Name;
-use crate::sip::message::{Method, Response};
+use crate::sip::message::Method;
 
 /// Our username and password at a gateway.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,13 +54,15 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why a challenge cannot be answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+/// Why a challenge is not answered. Of several reasons the greatest one counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Error)]
 pub enum DigestError {
-    #[error("the realm of the challenge is not the configured one")]
-    OtherRealm,
     #[error("no challenge has a supported scheme, algorithm and qop")]
     Unsupported,
+    #[error("the realm of the challenge is not the configured one")]
+    OtherRealm,
+    #[error("the credentials were refused")]
+    Refused,
     #[error("the strongest offered algorithm is {}, but {} is required", .offered.name(), .required.name())]
     TooWeak { offered: DigestAlgorithm, required: DigestAlgorithm },
 }
@@ -159,87 +163,6 @@ impl NonceState {
             value.push_str(&format!(", cnonce=\"{}\"", self.client_nonce));
         }
         value
-    }
-}
-
-/// Answers the challenges of one gateway.
-pub(super) struct Authorizer {
-    credentials: Arc<Credentials>,
-    /// For `Authorization`: the server's nonce, from a 401.
-    server: Option<NonceState>,
-    /// For `Proxy-Authorization`: a proxy's nonce, from a 407.
-    proxy: Option<NonceState>,
-}
-
-/// The name and value of a header field that answers a challenge.
-pub(super) type AuthField = (&'static str, String);
-
-impl Authorizer {
-    pub fn new(credentials: Arc<Credentials>) -> Authorizer {
-        Authorizer { credentials, server: None, proxy: None }
-    }
-
-    /// Whether it uses these credentials.
-    pub fn is_for(&self, credentials: &Credentials) -> bool {
-        *self.credentials == *credentials
-    }
-
-    /// Takes a 401 or 407, whose nonce is used from now on. Returns whether the gateway says that only the
-    /// previous nonce was stale.
-    ///
-    /// Of several challenges the strongest algorithm is answered, whatever their order: RFC 8760 §2.4
-    /// lets the server order them, but a host on the path could reorder them. Of equally strong ones the
-    /// topmost is answered.
-    ///
-    /// # Errors
-    /// If none of the challenges can be answered. The previous nonce is dropped.
-    pub fn handle_challenge(
-        &mut self,
-        response: &Response,
-        random: &mut impl Rng,
-    ) -> Result<bool, DigestError> {
-        let (slot, name) = match response.code() {
-            407 => (&mut self.proxy, Name::ProxyAuthenticate),
-            _ => (&mut self.server, Name::WwwAuthenticate),
-        };
-        *slot = None;
-        let Credentials { realm, minimum, .. } = &*self.credentials;
-        let mut error = DigestError::Unsupported;
-        let mut strongest: Option<Challenge> = None;
-        for challenge in response.lines(name).flat_map(Challenge::parse_all) {
-            if realm.as_ref().is_some_and(|realm| *realm != challenge.realm) {
-                error = DigestError::OtherRealm;
-                continue;
-            }
-            let is_stronger = strongest
-                .as_ref()
-                .is_none_or(|best| challenge.algorithm.hash > best.algorithm.hash);
-            if is_stronger {
-                strongest = Some(challenge);
-            }
-        }
-        let challenge = strongest.ok_or(error)?;
-        let (offered, required) = (challenge.algorithm.hash, *minimum);
-        if offered < required {
-            return Err(DigestError::TooWeak { offered, required });
-        }
-        let is_stale = challenge.is_stale;
-        *slot = Some(NonceState::new(challenge, &self.credentials, random));
-        Ok(is_stale)
-    }
-
-    /// The header fields that authorize a request; none before the first challenge.
-    pub fn authorize(&mut self, method: Method, uri: &str, body: &[u8]) -> Vec<AuthField> {
-        let username = &self.credentials.username;
-        let nonces =
-            [("Authorization", &mut self.server), ("Proxy-Authorization", &mut self.proxy)];
-        nonces
-            .into_iter()
-            .filter_map(|(name, nonce)| {
-                let nonce = nonce.as_mut()?;
-                Some((name, nonce.authorization(username, method, uri, body)))
-            })
-            .collect()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::context::Context;
 use crate::sip::user_agent::dialog::{Dialog, Identity};
-use crate::sip::user_agent::digest::AuthField;
+use crate::sip::user_agent::digest::{AnsweredRealms, AuthField};
 use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 
 /// A dialog. After its end only the ACK is kept, and the BYE until its transaction ends.
@@ -29,8 +29,7 @@ struct Bye {
     transaction: RequestTransaction,
     /// Kept until the final response: a challenge requires another BYE.
     dialog: Option<Box<Dialog>>,
-    /// Whether this BYE already answers a challenge.
-    is_retry: bool,
+    answered: AnsweredRealms,
     /// Whether it was sent again over a new connection.
     is_resent: bool,
 }
@@ -74,7 +73,7 @@ impl Fork {
     /// Sends BYE, unless the dialog has ended.
     pub fn hang_up(&mut self, identity: &Identity, cx: &mut Context<'_>) {
         if let Some(dialog) = self.dialog.take() {
-            self.send_bye(dialog, identity, false, cx);
+            self.send_bye(dialog, identity, AnsweredRealms::default(), cx);
         }
     }
 
@@ -82,7 +81,7 @@ impl Fork {
         &mut self,
         mut dialog: Box<Dialog>,
         identity: &Identity,
-        is_retry: bool,
+        answered: AnsweredRealms,
         cx: &mut Context<'_>,
     ) {
         let branch = cx.branch();
@@ -98,7 +97,7 @@ impl Fork {
             to,
             transaction,
             dialog: Some(dialog),
-            is_retry,
+            answered,
             is_resent: false,
         }));
     }
@@ -108,8 +107,7 @@ impl Fork {
         self.dialog = None;
     }
 
-    /// Takes a response to a BYE. Returns whether it belongs to this fork. The first challenge is answered
-    /// with a new BYE.
+    /// Takes a response to a BYE. Returns whether it belongs to this fork. A challenge is answered with a new BYE.
     pub fn handle_bye_response(
         &mut self,
         response: &Response,
@@ -123,15 +121,12 @@ impl Fork {
         if branch != Some(&bye.transaction.branch) {
             return false;
         }
-        let code = response.code();
-        if bye.transaction.handle_response(code, cx.now, cx.timers) {
-            let dialog = bye.dialog.take().filter(|_| !bye.is_retry);
-            let is_challenge = matches!(code, 401 | 407);
-            if let Some(dialog) = dialog.filter(|_| is_challenge)
-                && let Ok(Some(_)) = cx.handle_challenge(identity, response)
-            {
-                self.send_bye(dialog, identity, true, cx);
-            }
+        if bye.transaction.handle_response(response.code(), cx.now, cx.timers)
+            && let Some(dialog) = bye.dialog.take()
+            && let Ok(true) = cx.handle_challenge(identity, response, &mut bye.answered)
+        {
+            let answered = std::mem::take(&mut bye.answered);
+            self.send_bye(dialog, identity, answered, cx);
         }
         true
     }
@@ -189,7 +184,7 @@ impl Fork {
     pub fn bytes_held(&self) -> usize {
         let bye = self.bye.as_ref().map_or(0, |bye| {
             let dialog = bye.dialog.as_ref().map_or(0, |dialog| dialog.bytes_held());
-            size_of::<Bye>() + bye.transaction.bytes_held() + dialog
+            size_of::<Bye>() + bye.transaction.bytes_held() + bye.answered.bytes_held() + dialog
         });
         let dialog = self.dialog.as_ref().map_or(0, |dialog| dialog.bytes_held());
         self.remote_tag.capacity() + self.ack.len() + bye + dialog

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::call::{Invite, SipEvent};
 use super::context::Context;
 use super::dialog::{self, Identity};
-use super::digest::AuthField;
+use super::digest::{AnsweredRealms, AuthField};
 use super::transaction::{
     InviteAction, InviteState, InviteTransaction, RequestState, RequestTransaction,
 };
@@ -59,6 +59,7 @@ pub(super) struct Leg {
     gateway_timeout: Duration,
     /// The credentials of the last INVITE, for its ACK.
     authorization: Vec<AuthField>,
+    answered: AnsweredRealms,
     /// The earlier INVITEs of the call.
     superseded: Vec<SupersededInvite>,
     /// The INVITE, as long as it may be retransmitted.
@@ -109,6 +110,7 @@ impl Leg {
             cseq: 0,
             gateway_timeout: invite.gateway_timeout,
             authorization: Vec::new(),
+            answered: AnsweredRealms::default(),
             superseded: Vec::new(),
             invite_bytes: None,
             request_uri: invite.request_uri,
@@ -204,6 +206,7 @@ impl Leg {
         self.sdp = Vec::new();
         self.fields = Vec::new();
         self.authorization = Vec::new();
+        self.answered = AnsweredRealms::default();
         self.invite_bytes = None;
         self.provisional = None;
         self.early_dialogs = None;
@@ -340,6 +343,7 @@ impl Leg {
         size_of::<Self>()
             + superseded
             + authorization
+            + self.answered.bytes_held()
             + self.identity.bytes_held()
             + self.invite_branch.capacity()
             + self.request_uri.capacity()

@@ -9,11 +9,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::sip::message::header::Name;
+use crate::sip::message::header::{Name, leading_number};
 use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::context::Context;
 use crate::sip::user_agent::dialog::{Dialog, Identity};
+use crate::sip::user_agent::digest::AnsweredRealms;
 use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 
 /// The maximum number of early dialogs of one INVITE.
@@ -30,25 +31,63 @@ struct EarlyDialog {
     dialog: Dialog,
     /// The RSeq of the last acknowledged response.
     sequence: u32,
-    pracks: Vec<(Hop, RequestTransaction)>,
+    pracks: Vec<Prack>,
+}
+
+#[derive(Debug)]
+struct Prack {
+    to: Hop,
+    transaction: RequestTransaction,
+    /// The RSeq of the response, and the CSeq of the INVITE (RFC 3262 §7.2).
+    acknowledged: (u32, u32),
+    answered: AnsweredRealms,
 }
 
 impl EarlyDialog {
-    /// Acknowledges the response with the current RSeq.
-    fn send_prack(&mut self, identity: &Identity, cseq: u32, cx: &mut Context<'_>) {
+    /// Acknowledges the response with this RSeq to the INVITE with this CSeq.
+    fn send_prack(
+        &mut self,
+        acknowledged: (u32, u32),
+        answered: AnsweredRealms,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) {
         let branch = cx.branch();
         let dialog = &mut self.dialog;
         let mut draft = dialog.next_request(Method::Prack, identity, &branch);
-        // RFC 3262 §7.2: the RSeq of the response, and the CSeq of the INVITE.
-        draft.field("RAck", format_args!("{} {cseq} INVITE", self.sequence));
+        let (sequence, cseq) = acknowledged;
+        draft.field("RAck", format_args!("{sequence} {cseq} INVITE"));
         for (name, value) in cx.authorize(identity, Method::Prack, dialog.request_uri(), b"") {
             draft.field(name, value);
         }
         let bytes: Arc<[u8]> = draft.bytes().into();
         let to = dialog.next_hop();
         cx.send(to, Method::Prack, &bytes);
-        let prack = RequestTransaction::start(cx.now, branch, bytes, to.transport, cx.timers);
-        self.pracks.push((to, prack));
+        let transaction = RequestTransaction::start(cx.now, branch, bytes, to.transport, cx.timers);
+        self.pracks.push(Prack { to, transaction, acknowledged, answered });
+    }
+
+    /// Takes a response to a PRACK. Returns whether it belongs to this dialog. A challenge is answered with a new
+    /// PRACK.
+    fn handle_prack_response(
+        &mut self,
+        response: &Response,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let branch = response.via().and_then(|via| via.branch());
+        let mut pracks = self.pracks.iter_mut();
+        let Some(prack) = pracks.find(|prack| branch == Some(&prack.transaction.branch)) else {
+            return false;
+        };
+        if prack.transaction.handle_response(response.code(), cx.now, cx.timers)
+            && let Ok(true) = cx.handle_challenge(identity, response, &mut prack.answered)
+        {
+            let answered = std::mem::take(&mut prack.answered);
+            let acknowledged = prack.acknowledged;
+            self.send_prack(acknowledged, answered, identity, cx);
+        }
+        true
     }
 }
 
@@ -64,7 +103,7 @@ impl EarlyDialogs {
     ) {
         let mut required = response.values(Name::Require);
         let is_reliable = required.any(|option| option.eq_ignore_ascii_case("100rel"));
-        let sequence = response.named("RSeq").and_then(|n| n.trim().parse().ok());
+        let sequence = response.named("RSeq").and_then(leading_number);
         let (Some(sequence), Some(tag)) = (sequence.filter(|_| is_reliable), response.to_tag())
         else {
             return;
@@ -89,20 +128,18 @@ impl EarlyDialogs {
                 &mut self.dialogs[last]
             }
         };
-        early.send_prack(identity, cseq, cx);
+        early.send_prack((sequence, cseq), AnsweredRealms::default(), identity, cx);
     }
 
     /// Takes a response to a PRACK. Returns whether it belongs to one of these dialogs.
-    pub fn handle_prack_response(&mut self, response: &Response, cx: &Context<'_>) -> bool {
-        let branch = response.via().and_then(|via| via.branch());
-        let mut pracks = self.dialogs.iter_mut().flat_map(|early| &mut early.pracks);
-        match pracks.find(|(_, prack)| branch == Some(&prack.branch)) {
-            Some((_, prack)) => {
-                prack.handle_response(response.code(), cx.now, cx.timers);
-                true
-            }
-            None => false,
-        }
+    pub fn handle_prack_response(
+        &mut self,
+        response: &Response,
+        identity: &Identity,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let mut dialogs = self.dialogs.iter_mut();
+        dialogs.any(|early| early.handle_prack_response(response, identity, cx))
     }
 
     /// The early dialog with this To tag.
@@ -125,25 +162,27 @@ impl EarlyDialogs {
     /// When to call [`EarlyDialogs::tick`] next.
     pub fn deadline(&self) -> Option<Instant> {
         let pracks = self.dialogs.iter().flat_map(|early| &early.pracks);
-        pracks.filter_map(|(_, prack)| prack.deadline()).min()
+        pracks.filter_map(|prack| prack.transaction.deadline()).min()
     }
 
     /// Runs the timers that are due.
     pub fn tick(&mut self, cx: &mut Context<'_>) {
         for early in &mut self.dialogs {
-            for (to, prack) in &mut early.pracks {
-                if let Some(bytes) = prack.tick(cx.now, cx.timers) {
-                    cx.retransmit(*to, Method::Prack, &bytes);
+            for prack in &mut early.pracks {
+                if let Some(bytes) = prack.transaction.tick(cx.now, cx.timers) {
+                    cx.retransmit(prack.to, Method::Prack, &bytes);
                 }
             }
-            early.pracks.retain(|(_, prack)| prack.state != RequestState::Terminated);
+            early.pracks.retain(|prack| prack.transaction.state != RequestState::Terminated);
         }
     }
 
     /// Its approximate memory in bytes, itself included.
     pub fn bytes_held(&self) -> usize {
         let dialogs = self.dialogs.iter().map(|early| {
-            let pracks = early.pracks.iter().map(|(_, prack)| prack.bytes_held());
+            let pracks = early.pracks.iter().map(|prack| {
+                size_of::<Prack>() + prack.transaction.bytes_held() + prack.answered.bytes_held()
+            });
             size_of::<EarlyDialog>() + early.dialog.bytes_held() + pracks.sum::<usize>()
         });
         size_of::<Self>() + dialogs.sum::<usize>()

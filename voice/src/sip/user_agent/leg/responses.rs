@@ -7,9 +7,9 @@
 //! | given up, cancelled or timed out | any | ACK, BYE |
 //! | answered | repeated | the same ACK again |
 //!
-//! A 401 or 407 is acknowledged and followed by a new INVITE with credentials: once for each of the two codes,
-//! and once more if the gateway says that only the nonce was stale. A 422 is followed by one new INVITE with a
-//! longer session (RFC 4028).
+//! A 401 or 407 is acknowledged and followed by a new INVITE with credentials: once for each realm, and once more if
+//! the realm says that only the nonce was stale, at most four times. A 422 is followed by one new INVITE with a longer
+//! session (RFC 4028).
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use nexo_domain::call::WeakChallenge;
 
 use super::fork::Fork;
 use super::{Leg, SESSION_SECONDS, SupersededInvite};
-use crate::sip::message::header::Name;
+use crate::sip::message::header::{Name, leading_number};
 use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::call::SipEvent;
 use crate::sip::user_agent::context::Context;
@@ -53,7 +53,9 @@ impl Leg {
             },
             Method::Prack => {
                 let dialogs = self.early_dialogs.as_mut();
-                dialogs.is_some_and(|dialogs| dialogs.handle_prack_response(response, cx))
+                dialogs.is_some_and(|dialogs| {
+                    dialogs.handle_prack_response(response, &self.identity, cx)
+                })
             }
             Method::Bye => self
                 .forks
@@ -160,22 +162,14 @@ impl Leg {
         response: &Response,
         cx: &mut Context<'_>,
     ) -> Result<bool, WeakChallenge> {
-        let code = response.code();
-        if !matches!(code, 401 | 407) {
-            return Ok(false);
-        }
-        let Some(is_stale) = cx.handle_challenge(&self.identity, response)? else {
-            return Ok(false);
-        };
-        let before = self.superseded.iter().filter(|i| i.code == code).count();
-        Ok(before <= usize::from(is_stale) && self.supersede_invite(code, cx))
+        let is_answered = cx.handle_challenge(&self.identity, response, &mut self.answered)?;
+        Ok(is_answered && self.supersede_invite(response.code(), cx))
     }
 
     /// Sends a new INVITE with the session interval that a 422 requires (RFC 4028 §7.3), once. Returns whether it
     /// did.
     fn lengthen_session(&mut self, response: &Response, cx: &mut Context<'_>) -> bool {
-        let minimum = response.named("Min-SE").map(str::trim);
-        let minimum = minimum.and_then(|value| value.split(';').next()?.trim().parse().ok());
+        let minimum = response.named("Min-SE").and_then(leading_number);
         let longer = minimum.filter(|minimum| *minimum > self.session_seconds);
         let (Some(longer), 422, SESSION_SECONDS) = (longer, response.code(), self.session_seconds)
         else {

@@ -190,6 +190,63 @@ fn a_cancel_has_the_branch_and_number_of_the_last_invite() {
     assert_eq!(cancel.via().unwrap().branch(), second.via().unwrap().branch());
 }
 
+/// The realms that a request is authorized for towards proxies.
+fn proxy_realms(request: &Request) -> Vec<String> {
+    let values = request.lines_named("Proxy-Authorization");
+    let realm = |value: &str| Some(value.split("realm=\"").nth(1)?.split('"').next()?.to_owned());
+    values.filter_map(realm).collect()
+}
+
+#[test]
+fn two_proxies_of_two_realms_are_answered_in_turn_for_every_method() {
+    let (edge, core) = (
+        "Digest realm=\"edge\", nonce=\"e1\", qop=\"auth\"",
+        "Digest realm=\"core\", nonce=\"c1\", qop=\"auth\"",
+    );
+    let mut scene = Scene::with_credentials(None);
+    let first = scene.invite.clone();
+    scene.challenge(&first, 407, edge);
+    let second = scene.sent().pop().unwrap();
+    scene.challenge(&second, 407, core);
+    let third = scene.sent().pop().unwrap();
+    assert_eq!((third.method(), third.cseq()), (Method::Invite, 3));
+    assert_eq!(proxy_realms(&third), ["edge", "core"]);
+    scene.accept(&third);
+    let ack = scene.sent().pop().unwrap();
+    assert_eq!(proxy_realms(&ack), ["edge", "core"]);
+    scene.events();
+    scene.ua.hang_up(scene.now, scene.call);
+    let mut bye = scene.sent().pop().unwrap();
+    assert_eq!(proxy_realms(&bye), ["edge", "core"], "known nonces are used");
+    for (challenge, realms) in [(edge, ["core", "edge"]), (core, ["edge", "core"])] {
+        scene.challenge(&bye, 407, challenge);
+        bye = scene.sent().pop().unwrap();
+        assert_eq!(
+            (bye.method(), proxy_realms(&bye)),
+            (Method::Bye, realms.map(str::to_owned).into())
+        );
+    }
+    scene.challenge(&bye, 407, edge);
+    assert_eq!(scene.sent().len(), 0, "refused");
+}
+
+#[test]
+fn a_challenged_prack_is_sent_again() {
+    let mut scene = Scene::with_credentials(None);
+    let mut draft = Draft::response(&scene.invite, 183, "b", LOCAL);
+    draft.field("Require", "100rel").field("RSeq", "7 ;odd");
+    scene.ua.receive(scene.now, GATEWAY, &draft.bytes());
+    let prack = scene.sent().pop().unwrap();
+    scene.challenge(&prack, 407, CHALLENGE);
+    let again = scene.sent().pop().unwrap();
+    assert_eq!((again.method(), again.cseq()), (Method::Prack, prack.cseq() + 1));
+    assert_eq!(again.named("RAck"), prack.named("RAck"));
+    assert_eq!(proxy_realms(&again), ["carrier"]);
+    scene.challenge(&again, 407, CHALLENGE);
+    assert_eq!(scene.sent().len(), 0);
+    assert_eq!(scene.ua.drop_counts().stray, 0);
+}
+
 #[test]
 fn a_challenged_bye_is_sent_again_once() {
     let mut scene = Scene::with_credentials(None);
