@@ -263,7 +263,7 @@ impl Telephony {
         let locator: Arc<dyn Locate> = Arc::new(trunks::DnsLocator::of(config)?);
         let sandbox = sandbox.map(Sandbox::local_addr);
         let trunks = trunks::from_config(config, sandbox, true, locator.as_ref()).await?;
-        let endpoint = Endpoint::start(settings::endpoint_config(config), prompts).await?;
+        let endpoint = Endpoint::start(settings::endpoint_config(config)?, prompts).await?;
         let watch = TrunkMonitor::start(&endpoint, trunks.clone(), Arc::clone(&locator));
         trunks::apply_drains(&trunks, store).await;
         Ok(Telephony { endpoint, trunks, locator, watch })

@@ -12,19 +12,24 @@ use nexo_voice::sip::user_agent::transaction::Timers;
 
 use crate::config::Config;
 use crate::config::telephony::calls::MAX_CALL;
+use crate::trunks;
 
 const USER_AGENT: &str = concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION"));
 
 /// The configuration of the SIP endpoint.
-pub fn endpoint_config(config: &Config) -> EndpointConfig {
-    EndpointConfig {
+///
+/// # Errors
+/// If the system's DNS configuration cannot be read.
+pub fn endpoint_config(config: &Config) -> anyhow::Result<EndpointConfig> {
+    Ok(EndpointConfig {
         listen_udp: config.sip.listen_udp,
         rtp_ports: config.sip.rtp_ports,
         public_ip: config.sip.public_ip,
         has_tcp_and_tls: config.uses_tcp_or_tls(),
         user_agent: USER_AGENT.to_owned(),
         timers: Timers::default(),
-    }
+        locator: Some(trunks::locator(config)?),
+    })
 }
 
 pub(super) fn webhook_client(

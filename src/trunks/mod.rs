@@ -176,18 +176,24 @@ fn tls_profile(
 pub struct DnsLocator(Locator);
 
 impl DnsLocator {
-    /// Uses the configured DNS servers, or the system's without any.
-    ///
     /// # Errors
-    /// If the system's configuration cannot be read.
+    /// See [`locator`].
     pub fn of(config: &Config) -> anyhow::Result<DnsLocator> {
-        let families = AddressFamilies::of(config.sip.listen_udp.ip());
-        let locator = match config.sip.dns_servers.as_slice() {
-            [] => Locator::system(families),
-            servers => Locator::with_servers(servers, families),
-        };
-        Ok(DnsLocator(locator.context("set sip.dns_servers")?))
+        Ok(DnsLocator(locator(config)?))
     }
+}
+
+/// Resolves names as configured: by these DNS servers, or by the system's without any.
+///
+/// # Errors
+/// If the system's configuration cannot be read.
+pub fn locator(config: &Config) -> anyhow::Result<Locator> {
+    let families = AddressFamilies::of(config.sip.listen_udp.ip());
+    let locator = match config.sip.dns_servers.as_slice() {
+        [] => Locator::system(families),
+        servers => Locator::with_servers(servers, families),
+    };
+    locator.context("set sip.dns_servers")
 }
 
 impl Locate for DnsLocator {

@@ -171,7 +171,7 @@ pub async fn start_endpoint(
     config: &Config,
     prompts: &'static PromptSet,
 ) -> anyhow::Result<Endpoint> {
-    let configured = endpoint_config(config);
+    let configured = endpoint_config(config)?;
     match Endpoint::start(configured.clone(), prompts).await {
         Err(
             EndpointError::AddressInUse { .. }

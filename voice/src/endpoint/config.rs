@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::net::locate::Locator;
 use crate::net::streams::StreamsError;
 use crate::rtp::send::ports::{PortRange, PortsError};
 use crate::sip::user_agent::transaction::Timers;
@@ -21,6 +22,9 @@ pub struct EndpointConfig {
     /// The value of the User-Agent field.
     pub user_agent: String,
     pub timers: Timers,
+    /// Resolves the host names that far ends give as the next hop of a dialog. `None`: such requests go to the
+    /// gateway.
+    pub locator: Option<Locator>,
 }
 
 impl Default for EndpointConfig {
@@ -33,6 +37,7 @@ impl Default for EndpointConfig {
             has_tcp_and_tls: false,
             user_agent: concat!("NEXO-ROUTE/", env!("CARGO_PKG_VERSION")).to_owned(),
             timers: Timers::default(),
+            locator: None,
         }
     }
 }

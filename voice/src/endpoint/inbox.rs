@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +15,7 @@ use super::call::report::CallEvent;
 use super::out_of_dialog::OutOfDialogRequest;
 use crate::net::streams::StreamEvent;
 use crate::rtp::send::clock::MediaEvent;
+use crate::sip::message::gateway_uri::GatewayUri;
 use crate::sip::message::hop::Hop;
 use crate::sip::user_agent::RequestOutcome;
 
@@ -31,6 +32,11 @@ pub(crate) enum Command {
         reply: oneshot::Sender<RequestOutcome>,
     },
     SetPeers(HashSet<Hop>),
+    /// The targets of a next hop's name; none if it has no address.
+    Resolved {
+        name: Arc<GatewayUri>,
+        targets: Vec<Hop>,
+    },
     Shutdown {
         until: Instant,
         done: oneshot::Sender<()>,

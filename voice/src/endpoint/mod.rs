@@ -23,6 +23,7 @@ mod config;
 mod event_loop;
 mod inbox;
 mod meters;
+mod next_hops;
 mod out_of_dialog;
 mod sip_socket;
 mod thread;
@@ -34,6 +35,7 @@ pub use call::{
 pub use config::{EndpointConfig, EndpointError};
 use event_loop::Resources;
 use inbox::{Command, Inbox};
+use next_hops::NextHopResolver;
 pub use out_of_dialog::OutOfDialogRequest;
 pub use trace::{Direction, TraceSender, TracedMessage};
 
@@ -86,8 +88,12 @@ impl Endpoint {
             in_progress: Arc::default(),
             is_alive: Arc::new(AtomicBool::new(true)),
         };
+        let next_hops = config.locator.clone();
+        let next_hops =
+            next_hops.map(|locator| NextHopResolver::start(locator, Arc::clone(&inbox)));
         let resources = Resources {
             config,
+            next_hops,
             prompts,
             clock,
             streams,

@@ -12,6 +12,7 @@ use super::call::live_call::LiveCall;
 use super::config::EndpointConfig;
 use super::inbox::{Command, Inbox, Queues};
 use super::meters::Meters;
+use super::next_hops::NextHopResolver;
 use super::sip_socket::{SipSocket, Wakeup};
 use super::trace::TraceSender;
 use crate::net::deadlines::Deadlines;
@@ -37,6 +38,7 @@ const BYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What survives a panic of the event loop.
 pub(super) struct Resources {
     pub config: EndpointConfig,
+    pub next_hops: Option<NextHopResolver>,
     pub prompts: &'static PromptSet,
     pub clock: MediaClock,
     pub streams: Option<Streams>,
@@ -161,6 +163,9 @@ impl<'a> EventLoop<'a> {
             Command::SetPeers(peers) => {
                 self.resources.peers.clone_from(&peers);
                 self.agent.set_peers(peers);
+            }
+            Command::Resolved { name, targets } => {
+                self.agent.resolve(Instant::now(), &name, &targets);
             }
             Command::Shutdown { until, done } => {
                 self.resources.inbox.close();

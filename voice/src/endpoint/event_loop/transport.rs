@@ -1,5 +1,6 @@
 //! Messages between the transports and the user agent.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -51,6 +52,12 @@ impl EventLoop<'_> {
                 if let Some(reply) = self.replies.remove(&handle) {
                     // The caller may be gone.
                     let _ = reply.send(outcome);
+                }
+            }
+            while let Some(name) = self.agent.poll_lookup() {
+                let resolver = self.resources.next_hops.as_ref();
+                if !resolver.is_some_and(|resolver| resolver.look_up(Arc::clone(&name))) {
+                    self.agent.resolve(Instant::now(), &name, &[]);
                 }
             }
             let mut has_sent = false;

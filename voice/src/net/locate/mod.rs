@@ -1,4 +1,4 @@
-//! Location of a gateway by DNS (RFC 3263): its transports and addresses, in order.
+//! Location of a gateway, or of a dialog's next hop, by DNS (RFC 3263): its transports and addresses, in order.
 //!
 //! | the URI has | DNS queries |
 //! |---|---|
@@ -9,6 +9,7 @@
 //!
 //! A and AAAA are queried only for the [`AddressFamilies`] that our SIP port can reach.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,12 @@ pub enum LocateError {
 pub struct Locator {
     resolver: TokioResolver,
     families: AddressFamilies,
+}
+
+impl fmt::Debug for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locator").field("families", &self.families).finish_non_exhaustive()
+    }
 }
 
 /// DNS records, and the time until they are valid.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::hop::Transport;
 
 /// The address of a gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GatewayUri {
     /// An IP address without brackets, or a host name.
     pub host: String,
@@ -98,7 +98,8 @@ impl fmt::Display for GatewayUri {
     }
 }
 
-fn split_port(address: &str) -> Option<(&str, Option<&str>)> {
+/// Splits an address with an optional port. IPv6 addresses are in brackets, which the host is without.
+pub(super) fn split_port(address: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = address.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
         host.parse::<Ipv6Addr>().ok()?;

@@ -13,6 +13,7 @@ pub mod header;
 pub mod hop;
 mod method;
 pub mod parse;
+pub mod uri;
 pub mod write;
 
 /// A message of either kind.

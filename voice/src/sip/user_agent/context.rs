@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use super::call::{CallHandle, MessageKind, RequestOutcome, SipEvent, Transmit};
 use super::dialog::Identity;
 use super::digest::{AnsweredRealms, AuthField, Authorizer, DigestError};
+use super::next_hop::{Lookups, NextHop};
 use super::transaction::Timers;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
@@ -28,6 +29,7 @@ pub(super) struct SharedState {
     pub events: VecDeque<(CallHandle, SipEvent)>,
     pub outcomes: VecDeque<(CallHandle, RequestOutcome)>,
     pub authorizers: Authorizers,
+    pub lookups: Lookups,
     /// The last local address as text. It rarely changes.
     pub local_text: Option<(SocketAddr, Arc<str>)>,
 }
@@ -43,6 +45,7 @@ impl SharedState {
             events: &mut self.events,
             outcomes: &mut self.outcomes,
             authorizers: &mut self.authorizers,
+            lookups: &mut self.lookups,
             local_text: &mut self.local_text,
             random: &mut self.random,
         }
@@ -65,34 +68,41 @@ pub(super) struct Context<'a> {
     events: &'a mut VecDeque<(CallHandle, SipEvent)>,
     outcomes: &'a mut VecDeque<(CallHandle, RequestOutcome)>,
     authorizers: &'a mut Authorizers,
+    lookups: &'a mut Lookups,
     local_text: &'a mut Option<(SocketAddr, Arc<str>)>,
     random: &'a mut StdRng,
 }
 
 impl Context<'_> {
     /// Sends a request.
-    pub fn send(&mut self, to: Hop, method: Method, bytes: &Arc<[u8]>) {
-        self.push(to, MessageKind::Request(method), bytes, false);
+    pub fn send(&mut self, to: impl Into<NextHop>, method: Method, bytes: &Arc<[u8]>) {
+        self.push(to.into(), MessageKind::Request(method), bytes, false);
     }
 
     /// Sends the same request again.
-    pub fn retransmit(&mut self, to: Hop, method: Method, bytes: &Arc<[u8]>) {
-        self.push(to, MessageKind::Request(method), bytes, true);
+    pub fn retransmit(&mut self, to: impl Into<NextHop>, method: Method, bytes: &Arc<[u8]>) {
+        self.push(to.into(), MessageKind::Request(method), bytes, true);
     }
 
     /// Sends a response. It never counts as a retransmission, because sent responses are not tracked.
     pub fn respond(&mut self, to: Hop, code: u16, bytes: &Arc<[u8]>) {
-        self.push(to, MessageKind::Response(code), bytes, false);
+        self.push(to.into(), MessageKind::Response(code), bytes, false);
     }
 
-    fn push(&mut self, to: Hop, kind: MessageKind, bytes: &Arc<[u8]>, is_retransmission: bool) {
-        self.transmits.push_back(Transmit {
-            to,
+    /// Sends a message, or keeps it until its destination is resolved.
+    fn push(&mut self, to: NextHop, kind: MessageKind, bytes: &Arc<[u8]>, is_retransmission: bool) {
+        let transmit = Transmit {
+            to: to.hop(),
             bytes: Arc::clone(bytes),
             call: Some(self.call),
             kind,
             is_retransmission,
-        });
+        };
+        let now = match to.unresolved() {
+            Some(name) => self.lookups.hold(name, transmit, self.now),
+            None => Some(transmit),
+        };
+        self.transmits.extend(now);
     }
 
     /// The local address as text.

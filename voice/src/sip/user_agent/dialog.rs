@@ -1,9 +1,10 @@
 //! A dialog on the caller's side (RFC 3261 §12): the remote tag, target, route set and sequence numbers.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::digest::Credentials;
+use super::next_hop::NextHop;
+use crate::sip::message::gateway_uri::GatewayUri;
 use crate::sip::message::header::{Name, NameAddr, param};
 use crate::sip::message::hop::{Hop, Transport};
 use crate::sip::message::write::Draft;
@@ -42,7 +43,7 @@ pub struct Dialog {
     target: String,
     /// The route set, in the order of the Route fields.
     routes: Vec<String>,
-    next_hop: Hop,
+    next_hop: NextHop,
     local_cseq: u32,
     /// The number of the last request accepted from the far end.
     remote_cseq: Option<u32>,
@@ -63,7 +64,7 @@ impl Dialog {
             remote_tag: response.to_tag().unwrap_or_default().to_owned(),
             target: String::new(),
             routes,
-            next_hop: identity.gateway,
+            next_hop: identity.gateway.into(),
             local_cseq: cseq,
             remote_cseq: None,
         };
@@ -75,7 +76,8 @@ impl Dialog {
     /// (§12.1.2).
     pub fn confirm(&mut self, response: &Response, identity: &Identity, target: &str) {
         let confirmed = Dialog::opened_by(response, identity, target, self.local_cseq);
-        *self = Dialog { remote_cseq: self.remote_cseq, ..confirmed };
+        let next_hop = confirmed.next_hop.or_known(&self.next_hop);
+        *self = Dialog { remote_cseq: self.remote_cseq, next_hop, ..confirmed };
     }
 
     /// Sets the target to the Contact of a target refresh request (§12.2.2).
@@ -105,16 +107,18 @@ impl Dialog {
         let first = self.routes.first();
         let first = first.and_then(|route| NameAddr::parse(route));
         let uri = first.map_or(self.target.as_str(), |route| route.uri);
-        // Over a connection, the gateway forwards the requests.
-        self.next_hop = match identity.gateway.transport {
-            Transport::Udp => hop_of_ip_uri(uri).unwrap_or(identity.gateway),
-            Transport::Tcp | Transport::Tls => identity.gateway,
-        };
+        let next_hop = NextHop::of_uri(uri, identity.gateway, &identity.to_uri);
+        self.next_hop = next_hop.or_known(&self.next_hop);
     }
 
     /// The destination of requests in this dialog.
-    pub fn next_hop(&self) -> Hop {
-        self.next_hop
+    pub fn next_hop(&self) -> &NextHop {
+        &self.next_hop
+    }
+
+    /// Takes the targets of a host name.
+    pub fn resolve(&mut self, name: &GatewayUri, targets: &[Hop]) {
+        self.next_hop.resolve(name, targets);
     }
 
     /// The ACK for the 2xx: with its own branch and the sequence number of the INVITE (§13.2.2.4).
@@ -148,7 +152,7 @@ impl Dialog {
         // §12.2.1.1: with a strict router, the target is the last route.
         let is_strict = uri != self.target;
         let mut draft = Draft::request(method, uri);
-        via(&mut draft, &identity.local, self.next_hop.transport, branch);
+        via(&mut draft, &identity.local, self.next_hop.hop().transport, branch);
         for route in self.routes.iter().skip(usize::from(is_strict)) {
             draft.field("Route", route);
         }
@@ -195,30 +199,10 @@ fn is_sip(uri: &str) -> bool {
     scheme.is_some_and(|s| s.eq_ignore_ascii_case("sip") || s.eq_ignore_ascii_case("sips"))
 }
 
-/// The destination of a SIP URI with an IP address as host. `None` for host names, and for TLS, which needs
-/// a name.
-fn hop_of_ip_uri(uri: &str) -> Option<Hop> {
-    let (scheme, rest) = uri.split_once(':')?;
-    let transport = match rest.split_once(';').and_then(|(_, more)| param(more, "transport")) {
-        None => Transport::Udp,
-        Some(name) => Transport::from_name(name).filter(|t| *t != Transport::Tls)?,
-    };
-    let rest = rest.split([';', '?']).next()?;
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    let address = match host.parse::<SocketAddr>() {
-        Ok(address) => address,
-        Err(_) => {
-            let ip = host.trim_start_matches('[').trim_end_matches(']');
-            SocketAddr::new(ip.parse::<IpAddr>().ok()?, 5060)
-        }
-    };
-    let is_usable = address.port() != 0 && !address.ip().is_unspecified();
-    let hop = Hop { transport, address };
-    (scheme.eq_ignore_ascii_case("sip") && is_usable).then_some(hop)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::sip::message::Message;
 
@@ -256,7 +240,7 @@ mod tests {
     fn an_ack_is_sent_to_the_contact_with_the_invites_number() {
         let response = response("Contact: <sip:b@192.0.2.50:5080>\r\n");
         let mut dialog = Dialog::opened_by(&response, &identity(), TARGET, 1);
-        assert_eq!(dialog.next_hop().address, ([192, 0, 2, 50], 5080).into());
+        assert_eq!(dialog.next_hop().hop().address, ([192, 0, 2, 50], 5080).into());
         let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:b@192.0.2.50:5080 SIP/2.0\r\n"), "{ack}");
         assert!(ack.contains("CSeq: 1 ACK\r\n") && ack.contains(";tag=you\r\n"));
@@ -270,7 +254,7 @@ mod tests {
             "Record-Route: <sip:192.0.2.20;lr>, <sip:192.0.2.21;lr>\r\nContact: <sip:b@host.example>\r\n",
         );
         let dialog = Dialog::opened_by(&response, &identity(), TARGET, 1);
-        assert_eq!(dialog.next_hop().address, ([192, 0, 2, 21], 5060).into());
+        assert_eq!(dialog.next_hop().hop().address, ([192, 0, 2, 21], 5060).into());
         let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
         assert!(ack.starts_with("ACK sip:b@host.example SIP/2.0\r\n"));
         assert!(ack.contains("Route: <sip:192.0.2.21;lr>\r\nRoute: <sip:192.0.2.20;lr>\r\n"));
@@ -287,10 +271,27 @@ mod tests {
     }
 
     #[test]
-    fn without_an_ip_address_in_contact_requests_go_to_the_gateway() {
-        for more in ["", "Contact: <sip:b@host.example>\r\n", "Contact: *\r\n"] {
+    fn without_a_contact_requests_go_to_the_gateway() {
+        for more in ["", "Contact: *\r\n"] {
             let dialog = Dialog::opened_by(&response(more), &identity(), TARGET, 1);
-            assert_eq!(dialog.next_hop(), identity().gateway, "{more:?}");
+            assert_eq!(*dialog.next_hop(), identity().gateway.into(), "{more:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_first_route_is_resolved_else_that_of_the_contact() {
+        for (more, name) in [
+            ("Contact: <sip:b@host.example>\r\n", Some("host.example")),
+            (
+                "Record-Route: <sip:192.0.2.20;lr>, <sip:edge.example;lr>\r\n\
+                 Contact: <sip:b@host.example>\r\n",
+                Some("edge.example"),
+            ),
+            ("Record-Route: <sip:192.0.2.20;lr>\r\nContact: <sip:b@host.example>\r\n", None),
+        ] {
+            let dialog = Dialog::opened_by(&response(more), &identity(), TARGET, 1);
+            let unresolved = dialog.next_hop().unresolved();
+            assert_eq!(unresolved.map(|name| name.host.as_str()), name, "{more:?}");
         }
     }
 
@@ -302,28 +303,6 @@ mod tests {
             let dialog = Dialog::opened_by(&response(more), &identity(), TARGET, 1);
             let ack = text(dialog.ack(&identity(), "z9hG4bK2", 1));
             assert!(ack.starts_with(&format!("ACK {TARGET} SIP/2.0\r\n")), "{more:?}");
-        }
-    }
-
-    #[test]
-    fn the_address_is_taken_from_a_sip_uri_with_an_ip_host() {
-        for (uri, address) in [
-            ("sip:a@192.0.2.1", Some("192.0.2.1:5060")),
-            ("sip:192.0.2.1:5070;lr", Some("192.0.2.1:5070")),
-            ("sip:a@[2001:db8::1]:5061", Some("[2001:db8::1]:5061")),
-            ("sip:a@[2001:db8::1]", Some("[2001:db8::1]:5060")),
-            ("SIP:a@192.0.2.1", Some("192.0.2.1:5060")),
-            ("sip:a@host:5060", None),
-            ("sip:a@192.0.2.1:0", None),
-            ("sip:a@0.0.0.0:5060", None),
-            ("tel:+84981234567", None),
-            ("sip:a@192.0.2.1;transport=tls", None),
-        ] {
-            assert_eq!(
-                hop_of_ip_uri(uri),
-                address.map(|a| a.parse::<SocketAddr>().unwrap().into()),
-                "{uri}"
-            );
         }
     }
 }

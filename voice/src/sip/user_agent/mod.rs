@@ -1,7 +1,8 @@
 //! The user agent client (RFC 3261) for all calls of an endpoint, without I/O.
 //!
 //! It takes messages and the time, and returns messages ([`UserAgent::poll_transmit`]), call events
-//! ([`UserAgent::poll_event`]) and the outcomes of requests outside calls ([`UserAgent::poll_outcome`]).
+//! ([`UserAgent::poll_event`]), the outcomes of requests outside calls ([`UserAgent::poll_outcome`]) and names to look
+//! up ([`UserAgent::poll_lookup`]).
 //! Messages from an address that is neither a peer nor part of a call are dropped and counted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -12,6 +13,7 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::message::gateway_uri::GatewayUri;
 use super::message::header::Name;
 use super::message::hop::Hop;
 use super::message::parse::ParseError;
@@ -21,6 +23,8 @@ use crate::net::deadlines::Deadlines;
 pub use call::{CallHandle, Invite, MessageKind, RequestOutcome, SipEvent, Transmit};
 use context::{Context, SharedState};
 use leg::Leg;
+pub use next_hop::LOOKUP_TIMEOUT;
+use next_hop::Lookups;
 use out_of_dialog::PendingRequest;
 pub use out_of_dialog::{RequestKind, RequestParams};
 use transaction::Timers;
@@ -70,6 +74,7 @@ impl UserAgent {
                 events: VecDeque::new(),
                 outcomes: VecDeque::new(),
                 authorizers: HashMap::new(),
+                lookups: Lookups::default(),
                 local_text: None,
             },
             peers: HashSet::new(),
@@ -271,15 +276,34 @@ impl UserAgent {
         self.shared.outcomes.pop_front()
     }
 
+    /// The next host name to look up. [`UserAgent::resolve`] takes its targets.
+    pub fn poll_lookup(&mut self) -> Option<Arc<GatewayUri>> {
+        self.shared.lookups.poll()
+    }
+
+    /// Takes the targets of a name of [`UserAgent::poll_lookup`], and sends the messages that wait for it: to the
+    /// gateway if there is no usable target. A name that nothing waits for is ignored.
+    pub fn resolve(&mut self, now: Instant, name: &GatewayUri, targets: &[Hop]) {
+        let messages = self.shared.lookups.resolve(name, targets);
+        let calls: HashSet<CallHandle> = messages.iter().filter_map(|sent| sent.call).collect();
+        for call in calls {
+            self.with_leg(now, call, |leg, _| leg.resolve(name, targets));
+        }
+        self.shared.transmits.extend(messages);
+    }
+
     /// When to call [`UserAgent::tick`] next.
     pub fn next_deadline(&self) -> Option<Instant> {
         let calls = self.deadlines.next();
         let requests = self.requests.values().map(PendingRequest::deadline);
-        calls.into_iter().chain(requests).min()
+        calls.into_iter().chain(requests).chain(self.shared.lookups.deadline()).min()
     }
 
     /// Runs the timers that are due.
     pub fn tick(&mut self, now: Instant) {
+        while let Some(name) = self.shared.lookups.overdue(now) {
+            self.resolve(now, &name, &[]);
+        }
         let due = self.requests.iter().filter(|(_, r)| r.deadline() <= now);
         let due: Vec<CallHandle> = due.map(|(handle, _)| *handle).collect();
         for handle in due {
@@ -370,11 +394,13 @@ impl UserAgent {
 /// The capacity that the tables keep.
 const MIN_CAPACITY: usize = 1024;
 
+mod bindings;
 mod call;
 mod context;
 pub mod dialog;
 pub mod digest;
 mod leg;
+mod next_hop;
 mod out_of_dialog;
 pub mod registration;
 #[cfg(test)]

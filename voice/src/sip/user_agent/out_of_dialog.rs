@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bindings;
 use super::call::RequestOutcome;
 use super::context::Context;
 use super::dialog::{self, Identity};
 use super::digest::{AnsweredRealms, Credentials};
 use super::transaction::{RequestState, RequestTransaction};
-use crate::sip::message::header::{Name, NameAddr, param};
+use crate::sip::message::header::leading_number;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::write::Draft;
 use crate::sip::message::{Method, Response};
@@ -127,33 +128,20 @@ impl PendingRequest {
             cseq: self.cseq,
             round_trip: cx.now.saturating_duration_since(self.sent_at),
             expires_seconds: self.granted_seconds(response),
-            min_expires_seconds: seconds(response.named("Min-Expires")),
+            min_expires_seconds: response.named("Min-Expires").and_then(leading_number),
             retry_after_seconds: response.retry_after_seconds(),
             weak_challenge,
         });
         true
     }
 
-    /// How long the registration is valid (RFC 3261 §10.2.4): according to our Contact, else to Expires.
+    /// How long the registration is valid.
     fn granted_seconds(&self, response: &Response) -> Option<u32> {
         let RequestKind::Register { user, expires_seconds } = &self.kind else {
             return None;
         };
         let ours = dialog::contact(user, &self.identity.local, self.identity.gateway.transport);
-        let ours = NameAddr::parse(&ours).map(|ours| ours.uri.to_owned());
-        let contacts = || response.values(Name::Contact);
-        let same = |contact: &&str| {
-            let uri = NameAddr::parse(contact).map(|contact| contact.uri.to_owned());
-            uri.is_some() && uri == ours
-        };
-        // A proxy may have rewritten our Contact. A single one is ours.
-        let own =
-            contacts().find(same).or_else(|| contacts().next().filter(|_| contacts().count() == 1));
-        let parameter = own.and_then(|own| {
-            let params = own.rsplit_once('>').map_or(own, |(_, params)| params);
-            seconds(param(params.trim_start_matches(';'), "expires"))
-        });
-        parameter.or_else(|| seconds(response.named("Expires"))).or(Some(*expires_seconds))
+        Some(bindings::granted_seconds(response, &ours, *expires_seconds))
     }
 
     /// Ends the request: it could not be sent.
@@ -185,12 +173,6 @@ impl PendingRequest {
             cx.retransmit(self.identity.gateway, self.kind.method(), &bytes);
         }
     }
-}
-
-/// The number at the start of a value in seconds.
-fn seconds(value: Option<&str>) -> Option<u32> {
-    let digits = value?.split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok()
 }
 
 fn send(

@@ -14,6 +14,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::net::scope::Scope;
 use crate::rtp::wire::packet::Header;
 
 /// How many consecutive packets of one SSRC an unannounced source must send before it counts.
@@ -59,15 +60,9 @@ impl ExpectedSource {
     }
 }
 
-/// Whether an address is valid only inside its own network (RFC 1918, 3927, 6598, 4193, 4291).
+/// Whether an address is valid only inside its own network.
 fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            ip.is_private() || ip.is_link_local() || (a == 100 && b & 0xc0 == 64)
-        }
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
+    matches!(Scope::of(ip), Some(Scope::Link | Scope::Private))
 }
 
 /// An address and the SSRC of its last packet.

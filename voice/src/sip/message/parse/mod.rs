@@ -287,7 +287,10 @@ impl Fields {
         let names = [Name::From, Name::To, Name::CallId, Name::CSeq];
         let has_addresses = [Name::From, Name::To]
             .into_iter()
-            .all(|name| self.value(name).and_then(NameAddr::split).is_some());
+            .filter_map(|name| self.value(name).and_then(NameAddr::split))
+            .filter(|address| !address.uri.is_empty())
+            .count()
+            == 2;
         if !names.into_iter().all(has_one_value)
             || !has_addresses
             || self.call_id().is_empty()

@@ -121,6 +121,7 @@ fn a_missing_or_repeated_mandatory_field_is_an_error() {
         ("CSeq: 7\tINVITE", "CSeq: 99999999999 INVITE"),
         ("CSeq: 7\tINVITE", "CSeq: 7 BYE"),
         ("TO: sip:b@192.0.2.9;tag=to1\n", "To: <sip:b\n"),
+        ("TO: sip:b@192.0.2.9;tag=to1\n", "To: ;tag=to1\n"),
         ("I: abc@nexo", "I: abc@nexo\ni: again"),
     ] {
         let text = INVITE.replace(from, to);
@@ -134,7 +135,6 @@ fn a_line_that_is_no_header_field_is_skipped_with_its_continuation() {
         "no colon",
         "X Thing: one",
         ": no name",
-        "  : no name",
         "Đầu-đề: one",
         "X\u{0}: one",
         "X-(y): one",

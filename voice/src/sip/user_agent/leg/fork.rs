@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::sip::message::gateway_uri::GatewayUri;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::context::Context;
 use crate::sip::user_agent::dialog::{Dialog, Identity};
 use crate::sip::user_agent::digest::{AnsweredRealms, AuthField};
+use crate::sip::user_agent::next_hop::NextHop;
 use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 
 /// A dialog. After its end only the ACK is kept, and the BYE until its transaction ends.
@@ -18,14 +20,14 @@ pub(super) struct Fork {
     /// The dialog, until its end.
     dialog: Option<Box<Dialog>>,
     /// The destination of the ACK.
-    hop: Hop,
+    next_hop: NextHop,
     ack: Arc<[u8]>,
     bye: Option<Box<Bye>>,
 }
 
 #[derive(Debug)]
 struct Bye {
-    to: Hop,
+    to: NextHop,
     transaction: RequestTransaction,
     /// Kept until the final response: a challenge requires another BYE.
     dialog: Option<Box<Dialog>>,
@@ -49,12 +51,12 @@ impl Fork {
             draft.field(name, value);
         }
         let ack: Arc<[u8]> = draft.bytes().into();
-        let hop = dialog.next_hop();
-        cx.send(hop, Method::Ack, &ack);
+        let next_hop = dialog.next_hop().clone();
+        cx.send(&next_hop, Method::Ack, &ack);
         Fork {
             remote_tag: dialog.remote_tag.clone(),
             dialog: Some(Box::new(dialog)),
-            hop,
+            next_hop,
             ack,
             bye: None,
         }
@@ -62,7 +64,7 @@ impl Fork {
 
     /// Sends the ACK again, for a repeated 2xx.
     pub fn resend_ack(&self, cx: &mut Context<'_>) {
-        cx.retransmit(self.hop, Method::Ack, &self.ack);
+        cx.retransmit(&self.next_hop, Method::Ack, &self.ack);
     }
 
     /// The dialog, until its end.
@@ -90,9 +92,10 @@ impl Fork {
             draft.field(name, value);
         }
         let bytes: Arc<[u8]> = draft.bytes().into();
-        let to = dialog.next_hop();
-        cx.send(to, Method::Bye, &bytes);
-        let transaction = RequestTransaction::start(cx.now, branch, bytes, to.transport, cx.timers);
+        let to = dialog.next_hop().clone();
+        cx.send(&to, Method::Bye, &bytes);
+        let transport = to.hop().transport;
+        let transaction = RequestTransaction::start(cx.now, branch, bytes, transport, cx.timers);
         self.bye = Some(Box::new(Bye {
             to,
             transaction,
@@ -137,18 +140,30 @@ impl Fork {
             && let Some(bytes) = bye.transaction.bytes.clone()
             && !std::mem::replace(&mut bye.is_resent, true)
         {
-            cx.retransmit(bye.to, Method::Bye, &bytes);
+            cx.retransmit(&bye.to, Method::Bye, &bytes);
         }
     }
 
     /// Whether the dialog's messages go to this address.
     pub fn uses_address(&self, ip: IpAddr) -> bool {
         let dialog = self.dialog.as_ref().map(|dialog| dialog.next_hop());
-        let bye = self.bye.as_ref().map(|bye| bye.to);
-        [Some(self.hop), dialog, bye]
-            .into_iter()
-            .flatten()
-            .any(|hop| hop.address.ip().to_canonical() == ip)
+        let bye = self.bye.as_ref().map(|bye| &bye.to);
+        let mut next_hops = [Some(&self.next_hop), dialog, bye].into_iter().flatten();
+        next_hops.any(|next_hop| next_hop.is_at(ip))
+    }
+
+    /// Takes the targets of a host name.
+    pub fn resolve(&mut self, name: &GatewayUri, targets: &[Hop]) {
+        self.next_hop.resolve(name, targets);
+        if let Some(dialog) = &mut self.dialog {
+            dialog.resolve(name, targets);
+        }
+        if let Some(bye) = &mut self.bye {
+            bye.to.resolve(name, targets);
+            if let Some(dialog) = &mut bye.dialog {
+                dialog.resolve(name, targets);
+            }
+        }
     }
 
     /// Whether the dialog has ended and its BYE has a final response or has failed.
@@ -173,7 +188,7 @@ impl Fork {
             return;
         };
         if let Some(bytes) = bye.transaction.tick(cx.now, cx.timers) {
-            cx.retransmit(bye.to, Method::Bye, &bytes);
+            cx.retransmit(&bye.to, Method::Bye, &bytes);
         }
         if bye.transaction.state == RequestState::Terminated {
             self.bye = None;

@@ -14,6 +14,7 @@ use super::transaction::{
     InviteAction, InviteState, InviteTransaction, RequestState, RequestTransaction,
 };
 use crate::sip::message::Method;
+use crate::sip::message::gateway_uri::GatewayUri;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::write::Draft;
 use crate::sip::sdp;
@@ -174,6 +175,17 @@ impl Leg {
         let from = from.to_canonical();
         self.identity.gateway.address.ip().to_canonical() == from
             || self.forks.iter().any(|fork| fork.uses_address(from))
+            || self.early_dialogs.as_ref().is_some_and(|dialogs| dialogs.use_address(from))
+    }
+
+    /// Takes the targets of a host name that one of its dialogs has as next hop.
+    pub fn resolve(&mut self, name: &GatewayUri, targets: &[Hop]) {
+        for fork in &mut self.forks {
+            fork.resolve(name, targets);
+        }
+        if let Some(dialogs) = &mut self.early_dialogs {
+            dialogs.resolve(name, targets);
+        }
     }
 
     /// Ends the call. After the answer: BYE. Before it: CANCEL as soon as the gateway has responded, and ACK

@@ -6,15 +6,18 @@
 //! | repeated | none: the PRACK transaction retransmits by itself |
 //! | out of order | none: the far end retransmits it |
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::sip::message::gateway_uri::GatewayUri;
 use crate::sip::message::header::{Name, leading_number};
 use crate::sip::message::hop::Hop;
 use crate::sip::message::{Method, Response};
 use crate::sip::user_agent::context::Context;
 use crate::sip::user_agent::dialog::{Dialog, Identity};
 use crate::sip::user_agent::digest::AnsweredRealms;
+use crate::sip::user_agent::next_hop::NextHop;
 use crate::sip::user_agent::transaction::{RequestState, RequestTransaction};
 
 /// The maximum number of early dialogs of one INVITE.
@@ -36,7 +39,7 @@ struct EarlyDialog {
 
 #[derive(Debug)]
 struct Prack {
-    to: Hop,
+    to: NextHop,
     transaction: RequestTransaction,
     /// The RSeq of the response, and the CSeq of the INVITE (RFC 3262 §7.2).
     acknowledged: (u32, u32),
@@ -61,9 +64,10 @@ impl EarlyDialog {
             draft.field(name, value);
         }
         let bytes: Arc<[u8]> = draft.bytes().into();
-        let to = dialog.next_hop();
-        cx.send(to, Method::Prack, &bytes);
-        let transaction = RequestTransaction::start(cx.now, branch, bytes, to.transport, cx.timers);
+        let to = dialog.next_hop().clone();
+        cx.send(&to, Method::Prack, &bytes);
+        let transport = to.hop().transport;
+        let transaction = RequestTransaction::start(cx.now, branch, bytes, transport, cx.timers);
         self.pracks.push(Prack { to, transaction, acknowledged, answered });
     }
 
@@ -154,6 +158,23 @@ impl EarlyDialogs {
         Some(self.dialogs.swap_remove(index).dialog)
     }
 
+    /// Whether messages of one of the dialogs go to this address.
+    pub fn use_address(&self, ip: IpAddr) -> bool {
+        let mut pracks = self.dialogs.iter().flat_map(|early| &early.pracks);
+        pracks.any(|prack| prack.to.is_at(ip))
+            || self.dialogs.iter().any(|early| early.dialog.next_hop().is_at(ip))
+    }
+
+    /// Takes the targets of a host name.
+    pub fn resolve(&mut self, name: &GatewayUri, targets: &[Hop]) {
+        for early in &mut self.dialogs {
+            early.dialog.resolve(name, targets);
+            for prack in &mut early.pracks {
+                prack.to.resolve(name, targets);
+            }
+        }
+    }
+
     fn index_of(&self, tag: &str) -> Option<usize> {
         let mut dialogs = self.dialogs.iter();
         dialogs.position(|early| early.dialog.remote_tag == tag)
@@ -170,7 +191,7 @@ impl EarlyDialogs {
         for early in &mut self.dialogs {
             for prack in &mut early.pracks {
                 if let Some(bytes) = prack.transaction.tick(cx.now, cx.timers) {
-                    cx.retransmit(prack.to, Method::Prack, &bytes);
+                    cx.retransmit(&prack.to, Method::Prack, &bytes);
                 }
             }
             early.pracks.retain(|prack| prack.transaction.state != RequestState::Terminated);

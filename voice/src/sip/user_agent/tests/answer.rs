@@ -93,3 +93,25 @@ fn messages_from_the_dialogs_host_are_accepted() {
     scene.ua.receive(scene.now, elsewhere, &answer);
     assert_eq!((scene.ua.unsettled(), scene.ua.drop_counts().foreign), (0, 0));
 }
+
+#[test]
+fn an_odd_line_loses_neither_a_200_nor_a_bye() {
+    let mut scene = Scene::new();
+    let bytes = Draft::response(&scene.invite, 200, "b", LOCAL).bytes();
+    let odd = |text: String| text.replacen("\r\nCall-ID:", "\r\nno colon\r\nX Y: 1\r\nCall-ID:", 1);
+    let answer = odd(String::from_utf8(bytes).unwrap());
+    scene.ua.receive(scene.now, GATEWAY, answer.as_bytes());
+    assert_eq!(scene.sent_methods(), [Method::Ack]);
+    assert_eq!(scene.ua.odd_lines(), 2);
+    let to_tag = scene.invite.from_tag().unwrap();
+    let bye = odd(format!(
+        "BYE sip:nexo@192.0.2.1:5062 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;rport;branch=z9hG4bKb\r\n\
+         From: \"a \"b\" c\" <sip:b@h>;tag=b\r\nTo: <sip:a@h>;tag={to_tag}\r\n\
+         Call-ID: 8f2e1c4d-1@nexo\r\nCSeq: 9 BYE\r\nContent-Length: 99\r\n\r\n"
+    ));
+    scene.ua.receive(scene.now, GATEWAY, bye.as_bytes());
+    assert_eq!(scene.sent_code(), Some(200));
+    assert_eq!(scene.ua.odd_lines(), 5);
+    scene.ua.receive(scene.now, LOCAL, answer.as_bytes());
+    assert_eq!(scene.ua.odd_lines(), 5, "those of strangers do not count");
+}

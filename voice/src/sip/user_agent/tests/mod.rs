@@ -9,6 +9,7 @@ mod answer;
 mod authorization;
 mod hang_up;
 mod invite;
+mod next_hop;
 mod out_of_dialog;
 mod reliable;
 mod requests;

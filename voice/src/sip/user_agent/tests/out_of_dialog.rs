@@ -38,8 +38,12 @@ impl Exchange {
         Exchange { ua, now, handle, sent }
     }
 
+    fn registration() -> RequestKind {
+        RequestKind::Register { user: "nexo".into(), expires_seconds: 300 }
+    }
+
     fn register() -> Exchange {
-        Exchange::start(RequestKind::Register { user: "nexo".into(), expires_seconds: 300 })
+        Exchange::start(Exchange::registration())
     }
 
     fn answer(&mut self, code: u16, fields: &[(&str, &str)]) {
@@ -130,8 +134,7 @@ fn a_challenged_registration_is_authorized_once() {
 
 #[test]
 fn no_request_is_authorized_with_a_weaker_algorithm_than_required() {
-    let register = RequestKind::Register { user: "nexo".into(), expires_seconds: 300 };
-    for kind in [register, RequestKind::Options] {
+    for kind in [Exchange::registration(), RequestKind::Options] {
         let credentials = Credentials::new("nexo", "s3cret", None);
         let credentials = credentials.with_minimum(DigestAlgorithm::Sha512_256);
         let mut exchange = Exchange::start_as(kind, credentials);
@@ -160,6 +163,54 @@ fn the_granted_term_is_that_of_our_contact() {
         let mut exchange = Exchange::register();
         exchange.answer(200, &fields);
         assert_eq!(granted(exchange.outcome()), Some(seconds), "{fields:?}");
+    }
+}
+
+#[test]
+fn without_our_contact_the_smallest_term_counts_first_that_of_our_user() {
+    let other_node = "<sip:nexo@192.0.2.8:5062>;expires=600";
+    let rewritten = "\"x\" <sip:nexo@203.0.113.7:1024;transport=udp>;expires=12";
+    let stranger = "<sip:other@192.0.2.7>;expires=5";
+    for (contacts, expires, seconds) in [
+        (vec![other_node, rewritten, stranger], "300", 12),
+        (vec!["<sip:nexo@192.0.2.8>;expires=600, <sip:%6eexo@203.0.113.7>;expires=12"], "300", 12),
+        (vec![stranger, "<sip:x@192.0.2.7>;expires=50"], "300", 5),
+        (vec![rewritten, "<sip:nexo@192.0.2.8>;expires=0"], "300", 12),
+        (vec!["<sip:nexo@192.0.2.8>"], "40", 40),
+        (vec!["<sip:nexo@192.0.2.8>;expires=600"], "600", 300),
+        (vec!["<sip:nexo@192.0.2.8>;expires=odd"], "40;odd", 40),
+        (vec!["*", "<tel:+84>;expires=7"], "odd", 300),
+        // Ours in other words, and twice.
+        (vec![stranger, "<SIP:nexo@192.0.2.1:5062;x=1>;expires=60"], "300", 60),
+        (
+            vec!["sip:nexo@192.0.2.1:5062;expires=9", "<sip:nexo@192.0.2.1:5062>;expires=600"],
+            "1",
+            9,
+        ),
+    ] {
+        let mut exchange = Exchange::register();
+        let mut fields: Vec<_> = contacts.iter().map(|contact| ("Contact", *contact)).collect();
+        fields.push(("Expires", expires));
+        exchange.answer(200, &fields);
+        assert_eq!(granted(exchange.outcome()), Some(seconds), "{fields:?}");
+    }
+}
+
+#[test]
+fn proxies_of_two_realms_are_both_answered() {
+    let challenge = |realm: &str| format!("Digest realm=\"{realm}\", nonce=\"n\", qop=\"auth\"");
+    for kind in [RequestKind::Options, Exchange::registration()] {
+        let mut exchange = Exchange::start(kind);
+        exchange.answer(407, &[("Proxy-Authenticate", &challenge("edge"))]);
+        exchange.answer(407, &[("Proxy-Authenticate", &challenge("core"))]);
+        exchange.answer(401, &[("WWW-Authenticate", &challenge("core"))]);
+        let count = |name| exchange.sent.lines_named(name).count();
+        assert_eq!((count("Proxy-Authorization"), count("Authorization")), (2, 1));
+        assert_eq!(exchange.sent.cseq(), 10);
+        exchange.answer(200, &[]);
+        let Some(RequestOutcome::Answered { code: 200, cseq: 10, .. }) = exchange.outcome() else {
+            panic!("no answer");
+        };
     }
 }
 
