@@ -60,6 +60,31 @@ async fn the_strongest_of_several_challenges_is_answered() {
     assert!(sbc.log_count("REGISTER granted") > 0, "{}", sbc.log());
 }
 
+/// Every request is challenged by two proxies in turn. Once both nonces are known, one INVITE and one BYE suffice.
+#[tokio::test]
+async fn proxies_of_two_realms_are_both_answered() {
+    let phone = Phone::start("");
+    let sbc = Sbc::with_defines(phone.port, &["WITH_SECOND_REALM"]);
+    let any_realm = sbc.gateway("udp", "").replace(r#"realm="carrier.example.vn","#, "");
+    let gateway = start(&any_realm);
+    is_registered(&gateway).await;
+    let customer = gateway.customer("a@example.com", "10.00");
+    deliver(&customer, "482917").await;
+    soon("the phone is hung up", async || {
+        (sbc.log_count("BYE granted by the core") == 1).then_some(())
+    })
+    .await;
+    for granted in ["REGISTER", "OPTIONS", "INVITE"] {
+        let granted = format!("{granted} granted by the core");
+        assert!(sbc.log_count(&granted) > 0, "{granted}: {}", sbc.log());
+    }
+    let challenged = sbc.log_count("INVITE challenged") + sbc.log_count("BYE challenged");
+    assert!(challenged <= 2, "{}", sbc.log());
+    assert_eq!(trunk(&gateway).await["last_failure"], serde_json::Value::Null);
+    gateway.audit();
+    assert_eq!(phone.recognised_codes(), ["482917"]);
+}
+
 #[tokio::test]
 async fn a_challenge_weaker_than_required_is_reported_to_the_operator() {
     let sbc = Sbc::start(9);

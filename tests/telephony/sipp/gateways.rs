@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::far_end::FarEnd;
 use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total, carriers, start};
-use harness::{Backend, Gateway, answer, client, phone, until};
+use harness::{Backend, Gateway, answer, cases, client, phone, until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -89,9 +89,17 @@ async fn caller_and_number_follow_the_carriers_format() {
     far_end.assert_passed();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_registration_uses_min_expires_and_is_renewed_and_removed_at_shutdown() {
-    let registrar = FarEnd::start("registrar", 1, &[], &[]);
+cases! {
+    a_registration_uses_min_expires_and_is_renewed_and_removed_at_shutdown:
+    of_our_contact("[last_Contact:];expires=4");
+    of_a_rewritten_contact("Contact: <sip:nexo@192.0.2.8:5060>;expires=600, <sip:nexo@198.51.100.7:1024;ob>;expires=4\n\
+      m: <sip:other@192.0.2.9>;expires=2");
+}
+
+/// `contact` is the registrar's list of bindings. Ours, which it may have rewritten, ends after 4 s.
+async fn a_registration_uses_min_expires_and_is_renewed_and_removed_at_shutdown(contact: &str) {
+    let edits = [("[last_Contact:];expires=4", contact)];
+    let registrar = FarEnd::edited("registrar", 1, &edits, &[]);
     let more = r#",username="nexo",password="s3cret",register=true,register_expires_seconds=60,options_ping_seconds=0"#;
     let carriers = carriers(&[registrar.port], more);
     let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];

@@ -308,6 +308,56 @@ async fn a_digest_challenge_is_answered(qop: &str) {
     far_end.assert_passed();
 }
 
+/// The second realm's challenge is in the same response, in a field of the other kind.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_realms_of_one_response_are_both_answered() {
+    let edits = [
+        (
+            "qop=\"[qop]\"",
+            "qop=\"auth\"\n      Proxy-Authenticate: Digest realm=\"edge\", nonce=\"1\"",
+        ),
+        (
+            "<recv request=\"INVITE\" next=\"1\" test=\"valid\">\n    <action>",
+            "<recv request=\"INVITE\" next=\"1\" test=\"valid\">\n    <action>\n      \
+             <ereg regexp=\"realm=.edge.\" search_in=\"hdr\" header=\"Proxy-Authorization:\" \
+             check_it=\"true\" assign_to=\"edge\"/>",
+        ),
+        ("</scenario>", "<Reference variables=\"edge\"/></scenario>"),
+    ];
+    let far_end = FarEnd::edited("digest", 1, &edits, &[]);
+    let credentials = r#",username="nexo",password="s3cret",options_ping_seconds=0"#;
+    let carriers = carriers(&[far_end.port], credentials);
+    let settings = [("NEXO_CARRIERS", carriers.as_str()), QUICK];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(5), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    assert_end(&customer.terminal(sent.json["id"].as_str().unwrap()).await, &DELIVERED);
+    far_end.assert_passed();
+}
+
+cases! {
+    odd_lines_in_every_message_change_nothing:
+    in_a_call_that_we_hang_up("answer", DELIVERED);
+    in_a_call_that_the_far_end_hangs_up("hang-up", kept("partial_playback", "hangup"));
+}
+
+/// The metric counts them. With the line dropped instead, the 200 was never acknowledged and the BYE never answered.
+async fn odd_lines_in_every_message_change_nothing(scenario: &'static str, end: End) {
+    let odd =
+        "no colon\n      X Carrier: 1\n      : 2\n      \u{110}\u{1ea7}u: 3\n      [last_Call-ID:]";
+    let far_end = FarEnd::edited(scenario, 1, &[("[last_Call-ID:]", odd)], &[]);
+    let gateway = start(Backend::Sqlite, &[far_end.port], &[]);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    assert_end(&customer.terminal(sent.json["id"].as_str().unwrap()).await, &end);
+    far_end.assert_passed();
+    let odd_lines = gateway.metric("nexo_sip_odd_lines_total").await;
+    assert!(odd_lines >= 12.0, "{odd_lines}");
+    assert_eq!(gateway.metric("nexo_sip_dropped_total").await, 0.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_challenge_is_answered_once() {
     let far_end = FarEnd::start("challenge-on", 1, &[], &[]);

@@ -1,14 +1,18 @@
 //! Locating a gateway by name: dnsmasq serves NAPTR, SRV and address records that lead to SIPp (RFC 3263).
 
 use harness::nexo_binary;
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
 
 use super::far_end::{FarEnd, free_port, has_port};
 use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total};
-use harness::{Backend, Gateway, phone};
+use harness::{Backend, Gateway, cases, phone};
 
 /// dnsmasq with only these records. Killed when dropped.
 struct NameServer {
@@ -193,4 +197,80 @@ async fn an_otp_is_delivered_through_the_second_target() {
     assert_total(&customer, CASH - PRICE).await;
     far_end.assert_passed();
     gateway.audit();
+}
+
+/// A gateway that only forwards INVITEs and responses: it is not in the route of the dialog.
+struct Edge {
+    port: u16,
+    methods: Arc<Mutex<Vec<String>>>,
+    relay: JoinHandle<()>,
+}
+
+impl Edge {
+    async fn start(far_end: u16) -> Edge {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let methods: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&methods);
+        let relay = tokio::spawn(async move {
+            let (mut buffer, mut caller) = ([0; 65_536], None);
+            loop {
+                let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let datagram = &buffer[..length];
+                let to = match from.port() == far_end {
+                    true => caller.expect("a caller"),
+                    false => {
+                        caller = Some(from);
+                        let text = String::from_utf8_lossy(datagram);
+                        let method = text.split(' ').next().unwrap_or_default().to_owned();
+                        let is_forwarded = method == "INVITE";
+                        seen.lock().unwrap().push(method);
+                        if !is_forwarded {
+                            continue;
+                        }
+                        (Ipv4Addr::LOCALHOST, far_end).into()
+                    }
+                };
+                socket.send_to(datagram, to).await.unwrap();
+            }
+        });
+        Edge { port, methods, relay }
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.relay.abort();
+    }
+}
+
+cases! {
+    requests_of_a_dialog_go_to_the_name_that_the_far_end_gives:
+    in_its_contact("Contact: <sip:phone@core.example:[local_port]>");
+    by_srv("Contact: <sip:phone@pool.example>");
+    in_its_record_route("Record-Route: <sip:core.example:[local_port];lr>\n      Contact: <sip:phone@elsewhere.example>");
+}
+
+/// Before, ACK and BYE went to the gateway, and the far end repeated its 200 for 32 s.
+async fn requests_of_a_dialog_go_to_the_name_that_the_far_end_gives(fields: &str) {
+    let edits = [("Contact: <sip:phone@[local_ip]:[local_port]>", fields)];
+    let far_end = FarEnd::edited("answer", 1, &edits, &[]);
+    let edge = Edge::start(far_end.port).await;
+    let server = NameServer::start(&[
+        "--host-record=core.example,127.0.0.1".to_owned(),
+        format!("--srv-host=_sip._udp.pool.example,core.example,{},10,10", far_end.port),
+    ]);
+    let carriers = format!(
+        r#"[{{name="viettel",gateways=[{{name="sbc",uri="sip:127.0.0.1:{}",options_ping_seconds=0}}]}}]"#,
+        edge.port
+    );
+    let servers = format!(r#"["{}"]"#, server.address);
+    let settings = [("NEXO_CARRIERS", &*carriers), ("NEXO_SIP__DNS_SERVERS", &servers), QUICK];
+    let gateway = Gateway::start(Backend::Sqlite, &settings);
+    let customer = gateway.customer("a@example.com", "10.00");
+    let sent = customer.send(&phone(1), "482917").await;
+    assert_eq!(sent.status, 202, "{}", sent.text);
+    assert_end(&customer.terminal(sent.json["id"].as_str().unwrap()).await, &DELIVERED);
+    far_end.assert_passed();
+    assert_eq!(*edge.methods.lock().unwrap(), ["INVITE"]);
 }
