@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::call::end::{CallEnd, Refusal, WeakChallenge};
+use crate::call::signals::{CallEffect, CallInput};
 
 /// The state of a call.
 ///
@@ -14,6 +15,10 @@ use crate::call::end::{CallEnd, Refusal, WeakChallenge};
 /// | Dialling | 1xx | Proceeding, or Ringing for 18x | `Accepted` |
 /// | Dialling | rejection, silence, transport lost | Ended | `Ended(NotAccepted)` |
 /// | Dialling, Proceeding, Ringing | 2xx | Speaking, or AwaitingKey if a key is required | `Accepted` (the first time), `Speak` or `AskForKey` |
+/// | Dialling, Proceeding, Ringing | 2xx without a media path so far | AwaitingMedia | `Accepted` (the first time) |
+/// | AwaitingMedia | the media path is usable | Speaking, or AwaitingKey if a key is required | `Speak` or `AskForKey` |
+/// | AwaitingMedia | far end hangs up, [`MAX_MEDIA_WAIT`] is over, or less than a reading's time is left | Ended | `HangUp`, `Ended(MediaLost)` |
+/// | Dialling, Proceeding, Ringing | the media that the far end announces are unusable | Ended | `HangUp`, `Ended(MediaLost)` |
 /// | Proceeding, Ringing | 2xx, a key is required, and less than a reading's time is left | Ended | `HangUp`, `Ended(TimeLimit)` |
 /// | AwaitingKey | a key | Speaking | `Speak` |
 /// | AwaitingKey | all played, far end hangs up | Ended | `HangUp`, `Ended(PartialPlayback)` |
@@ -25,7 +30,7 @@ use crate::call::end::{CallEnd, Refusal, WeakChallenge};
 /// | Speaking | last digit of a reading | Speaking | none: records that the code was read |
 /// | Speaking | all played | Ended | `HangUp`, `Ended(Delivered)` |
 /// | Speaking | far end hangs up | Ended | `Ended(Delivered)` if the code was read, else `Ended(PartialPlayback)` |
-/// | AwaitingKey, Speaking | no media path, transport lost | Ended | `HangUp`, `Ended(MediaLost)` or `Ended(TransportLost)`; `Delivered` if the code was read |
+/// | AwaitingMedia, AwaitingKey, Speaking | no media path, transport lost | Ended | `HangUp`, `Ended(MediaLost)` or `Ended(TransportLost)`; `Delivered` if the code was read |
 /// | Speaking | call deadline | Ended | `HangUp`, `Ended(Delivered)` if the code was read, else `Ended(TimeLimit)`, or `Ended(PartialPlayback)` if the far end held the call |
 /// | any except Ended | abandoned | Ended | `Cancel` or `HangUp`, `Ended(Abandoned)`; `Delivered` if the code was read |
 /// | Ended | any | Ended | none: late and repeated inputs have no effect |
@@ -37,62 +42,14 @@ pub enum CallState {
     Proceeding,
     /// The phone rings (18x).
     Ringing,
+    /// Answered, but the far end holds the call or has not said where to send the audio.
+    AwaitingMedia,
     /// Answered; the code is read after a key press, so that it is not read to a voicemail.
     AwaitingKey,
     /// Answered; the code is being read.
     Speaking,
     /// Ended. Final.
     Ended,
-}
-
-/// What the network or the audio reports.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum CallInput {
-    /// A 1xx response.
-    Provisional { code: u16 },
-    /// A 2xx response with a usable media path.
-    Answered,
-    /// A final response of 300 or higher.
-    Rejected { code: u16, retry_after_seconds: Option<u32> },
-    /// A challenge that is not answered.
-    WeakChallenge(WeakChallenge),
-    /// No response within the gateway's timeout.
-    Silent,
-    /// The socket or connection to the gateway failed.
-    TransportLost,
-    /// The media of the answer are unusable, or the media path broke.
-    MediaLost,
-    /// The last digit of a reading was sent.
-    CodeRead,
-    /// The phone pressed a key.
-    KeyPressed,
-    /// All audio was sent.
-    Played,
-    /// The far end put the call on hold, which delays the reading.
-    Held,
-    /// The far end sent BYE.
-    RemoteHungUp,
-    /// The process abandons the call: it is shutting down, or the caller of this API dropped the call.
-    Abandoned,
-}
-
-/// What the caller of the state machine must do.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum CallEffect {
-    /// The carrier accepted the call: the request may be answered with 202.
-    Accepted,
-    /// Ask for a key.
-    AskForKey,
-    /// Start reading the code.
-    Speak,
-    /// Repeat the code. The number counts the repetitions from 1.
-    Repeat(u8),
-    /// CANCEL the INVITE.
-    Cancel,
-    /// Send BYE.
-    HangUp,
-    /// The call has ended.
-    Ended(CallEnd),
 }
 
 /// The limits of a call.
@@ -114,6 +71,9 @@ pub struct ReadingTimes {
     pub repeated: Duration,
 }
 
+/// How long an answered call waits for a media path.
+pub const MAX_MEDIA_WAIT: Duration = Duration::from_secs(10);
+
 /// How many times a key press repeats the code.
 pub const MAX_REPEATS: u8 = 3;
 
@@ -125,6 +85,8 @@ pub struct Call {
     reading_times: ReadingTimes,
     dialled_at: Instant,
     accepted_at: Option<Instant>,
+    /// Until when an answered call waits for a media path.
+    media_until: Option<Instant>,
     has_rung: bool,
     is_code_read: bool,
     was_held: bool,
@@ -143,6 +105,7 @@ impl Call {
             reading_times,
             dialled_at: now,
             accepted_at: None,
+            media_until: None,
             has_rung: false,
             is_code_read: false,
             was_held: false,
@@ -158,14 +121,15 @@ impl Call {
     pub fn deadline(&self) -> Option<Instant> {
         let ring = self.dialled_at + self.limits.ring_timeout;
         let end = self.accepted_at.map(|at| at + self.limits.max_call);
+        let last_start =
+            end.and_then(|end| end.checked_sub(self.reading_times.first + READING_MARGIN));
         match self.state {
             CallState::Dialling => Some(ring),
             CallState::Proceeding | CallState::Ringing => {
                 Some(end.map_or(ring, |end| ring.min(end)))
             }
-            CallState::AwaitingKey => {
-                end.and_then(|end| end.checked_sub(self.reading_times.first + READING_MARGIN))
-            }
+            CallState::AwaitingMedia => last_start.into_iter().chain(self.media_until).min(),
+            CallState::AwaitingKey => last_start,
             CallState::Speaking => end,
             CallState::Ended => None,
         }
@@ -189,6 +153,7 @@ impl Call {
             CallState::Proceeding | CallState::Ringing => {
                 self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel))
             }
+            CallState::AwaitingMedia => self.end(CallEnd::MediaLost, Some(CallEffect::HangUp)),
             CallState::AwaitingKey | CallState::Speaking => {
                 let end = match self.was_held && self.state == CallState::Speaking {
                     true => CallEnd::PartialPlayback,
@@ -206,6 +171,7 @@ impl Call {
         match self.state {
             CallState::Dialling => self.step_dialling(input, now),
             CallState::Proceeding | CallState::Ringing => self.step_accepted(input, now),
+            CallState::AwaitingMedia => self.step_awaiting_media(input, now),
             CallState::AwaitingKey | CallState::Speaking => self.step_answered(input, now),
             CallState::Ended => Vec::new(),
         }
@@ -223,6 +189,11 @@ impl Call {
                 let mut effects = vec![CallEffect::Accepted];
                 effects.extend(self.answered(now));
                 effects
+            }
+            CallInput::AnsweredOnHold => {
+                self.accept(now);
+                self.await_media(now);
+                vec![CallEffect::Accepted]
             }
             CallInput::MediaLost => {
                 self.accept(now);
@@ -245,7 +216,8 @@ impl Call {
             CallInput::Abandoned => {
                 self.end(CallEnd::NotAccepted(Refusal::Abandoned), Some(CallEffect::Cancel))
             }
-            CallInput::CodeRead
+            CallInput::MediaReady
+            | CallInput::CodeRead
             | CallInput::KeyPressed
             | CallInput::Played
             | CallInput::Held
@@ -263,6 +235,11 @@ impl Call {
                 self.accept(now);
                 self.answered(now)
             }
+            CallInput::AnsweredOnHold => {
+                self.accept(now);
+                self.await_media(now);
+                Vec::new()
+            }
             CallInput::Rejected { code, .. }
             | CallInput::WeakChallenge(WeakChallenge { code, .. }) => {
                 let after_ringing = self.has_rung;
@@ -273,9 +250,37 @@ impl Call {
             CallInput::Abandoned => self.end(CallEnd::Abandoned, Some(CallEffect::Cancel)),
             CallInput::RemoteHungUp => self.end(CallEnd::NoAnswer, None),
             CallInput::Silent => self.end(CallEnd::NoAnswer, Some(CallEffect::Cancel)),
-            CallInput::CodeRead | CallInput::KeyPressed | CallInput::Played | CallInput::Held => {
-                Vec::new()
-            }
+            CallInput::MediaReady
+            | CallInput::CodeRead
+            | CallInput::KeyPressed
+            | CallInput::Played
+            | CallInput::Held => Vec::new(),
+        }
+    }
+
+    fn await_media(&mut self, now: Instant) {
+        self.state = CallState::AwaitingMedia;
+        self.media_until = Some(now + MAX_MEDIA_WAIT);
+    }
+
+    /// Nothing was sent so far, so that the callee is not at fault for any end.
+    fn step_awaiting_media(&mut self, input: CallInput, now: Instant) -> Vec<CallEffect> {
+        match input {
+            CallInput::MediaReady => self.answered(now),
+            CallInput::RemoteHungUp => self.end(CallEnd::MediaLost, None),
+            CallInput::MediaLost => self.end(CallEnd::MediaLost, Some(CallEffect::HangUp)),
+            CallInput::TransportLost => self.end(CallEnd::TransportLost, Some(CallEffect::HangUp)),
+            CallInput::Abandoned => self.end(CallEnd::Abandoned, Some(CallEffect::HangUp)),
+            CallInput::Provisional { .. }
+            | CallInput::Answered
+            | CallInput::AnsweredOnHold
+            | CallInput::Rejected { .. }
+            | CallInput::WeakChallenge(_)
+            | CallInput::Silent
+            | CallInput::CodeRead
+            | CallInput::KeyPressed
+            | CallInput::Played
+            | CallInput::Held => Vec::new(),
         }
     }
 
@@ -355,6 +360,8 @@ impl Call {
             }
             CallInput::Provisional { .. }
             | CallInput::Answered
+            | CallInput::AnsweredOnHold
+            | CallInput::MediaReady
             | CallInput::Rejected { .. }
             | CallInput::WeakChallenge(_)
             | CallInput::Silent => Vec::new(),

@@ -5,9 +5,11 @@ pub mod breaker;
 mod end;
 mod machine;
 pub mod outcome;
+mod signals;
 pub mod steps;
 #[cfg(test)]
 mod tests;
 
 pub use end::{CallEnd, Refusal, WeakChallenge};
-pub use machine::{Call, CallEffect, CallInput, CallLimits, CallState, MAX_REPEATS, ReadingTimes};
+pub use machine::{Call, CallLimits, CallState, MAX_MEDIA_WAIT, MAX_REPEATS, ReadingTimes};
+pub use signals::{CallEffect, CallInput};

@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Call, CallEffect, CallEnd, CallInput, CallLimits, CallState, ReadingTimes, Refusal,
-    WeakChallenge,
+    Call, CallEffect, CallEnd, CallInput, CallLimits, CallState, MAX_MEDIA_WAIT, ReadingTimes,
+    Refusal, WeakChallenge,
 };
 
 const LIMITS: CallLimits = CallLimits {
@@ -197,6 +197,8 @@ fn every_sequence_of_three_inputs_ends_exactly_once() {
         TRYING,
         RINGING,
         CallInput::Answered,
+        CallInput::AnsweredOnHold,
+        CallInput::MediaReady,
         CallInput::Rejected { code: 486, retry_after_seconds: None },
         CallInput::Silent,
         CallInput::TransportLost,
@@ -239,4 +241,44 @@ fn a_hold_that_delays_the_reading_past_the_limit_is_partial() {
         let due = now + LIMITS.max_call;
         assert_eq!(call.tick(due), [CallEffect::HangUp, CallEffect::Ended(end)]);
     }
+}
+
+#[test]
+fn a_call_answered_on_hold_is_read_once_its_media_are_ready() {
+    for (require_keypress, effect) in [(false, CallEffect::Speak), (true, CallEffect::AskForKey)] {
+        let now = Instant::now();
+        let mut call = Call::dial(CallLimits { require_keypress, ..LIMITS }, READING, now);
+        assert_eq!(call.step(CallInput::AnsweredOnHold, now), [CallEffect::Accepted]);
+        assert_eq!(call.state(), CallState::AwaitingMedia);
+        assert_eq!(call.step(CallInput::Held, now), []);
+        let later = now + Duration::from_millis(500);
+        assert_eq!(call.step(CallInput::MediaReady, later), [effect]);
+        assert_eq!(call.step(CallInput::MediaReady, later), []);
+    }
+}
+
+#[test]
+fn a_call_without_media_ends_as_lost_whatever_ends_it() {
+    let lost = CallEffect::Ended(CallEnd::MediaLost);
+    let answered = || call_after(&[TRYING, RINGING, CallInput::AnsweredOnHold]);
+    let (mut call, now) = answered();
+    assert_eq!(call.step(CallInput::RemoteHungUp, now), [lost.clone()]);
+    let (mut call, now) = answered();
+    let due = now + MAX_MEDIA_WAIT;
+    assert_eq!(call.deadline(), Some(due));
+    assert_eq!(call.tick(due), [CallEffect::HangUp, lost.clone()]);
+    // Too late for a reading.
+    let (mut call, now) = call_after(&[TRYING, RINGING]);
+    let last_start = now + LIMITS.max_call - READING.first - MARGIN;
+    call.step(CallInput::AnsweredOnHold, last_start - Duration::from_secs(1));
+    assert_eq!(call.tick(last_start), [CallEffect::HangUp, lost]);
+}
+
+#[test]
+fn unusable_media_before_the_answer_end_the_call() {
+    let (mut call, now) = call_after(&[TRYING]);
+    assert_eq!(
+        call.step(CallInput::MediaLost, now),
+        [CallEffect::HangUp, CallEffect::Ended(CallEnd::MediaLost)]
+    );
 }
