@@ -80,6 +80,12 @@ pub(crate) async fn follow(
     };
     let report = tokio::time::timeout(CALL_TIMEOUT, end).await.ok()?;
     record_end(&accepted.span, report.as_deref());
+    if let Some(error) = report.as_ref().and_then(|report| report.media_error.as_ref()) {
+        accepted
+            .placed
+            .state
+            .record_failure(format!("the media of a call cannot be used: {error}"));
+    }
     attempts.push(accepted_attempt(&accepted, report.as_deref(), progress.steps));
     report.map(|report| report.end)
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use nexo_voice::audio::g711::Codec;
 use nexo_voice::sip::sdp::sdes;
-use nexo_voice::sip::sdp::{self, Audio, CryptoLines};
+use nexo_voice::sip::sdp::{self, Audio, CryptoLines, LocalDescription};
 
 const KEY: &str = "1 AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
 
@@ -23,9 +23,12 @@ pub fn run(body: &[u8]) {
             assert!((1..=3).contains(&agreed.frames_per_packet));
             assert_eq!(agreed.srtp_keys.is_some(), own == protected());
         }
-        let ours = sdp::write(&own, 1);
-        if let Ok(answer) = sdp::answer(ours.as_bytes(), body) {
-            sdp::read(answer.as_bytes()).expect("the answer can be read");
+        let mut ours = LocalDescription::new(sdp::write(&own, 1).into_bytes());
+        if ours.answer(body).is_ok() {
+            let streams = |text: &[u8]| text.windows(3).filter(|w| w == b"\nm=").count();
+            let answered = streams(ours.text());
+            assert!(answered > 0 && streams(ours.offer()) == answered);
+            sdp::read(ours.text()).expect("our next offer can be read");
         }
     }
 }

@@ -166,7 +166,7 @@ fn gateway<'t>(trunk: &'t Trunk, name: Option<&str>) -> anyhow::Result<&'t Gatew
 /// Starts an endpoint on the configured ports, or on free ports if a running gateway uses them.
 ///
 /// # Errors
-/// Any [`EndpointError`] except for ports in use.
+/// Any [`EndpointError`] except for ports in use; if the system's DNS configuration cannot be read.
 pub async fn start_endpoint(
     config: &Config,
     prompts: &'static PromptSet,
@@ -297,10 +297,14 @@ impl Ladder {
         let (status, error_code, carrier_status) = result(&end);
         let packets = report.as_ref().map_or(0, |report| report.packets_sent);
         let codec = report.as_ref().and_then(|report| report.codec);
-        let text = match error_code {
+        let media_error = report.as_ref().and_then(|report| report.media_error.as_deref());
+        let mut text = match error_code {
             None => format!("\nresult   {status}; {packets} RTP packets sent"),
             Some(error) => format!("\nresult   {status}: {error} ({carrier_status})"),
         };
+        if let Some(error) = media_error {
+            text.push_str(&format!("\nmedia    {error}"));
+        }
         let json = json!({
             "carrier": carrier.name(),
             "gateway": gateway.name,
@@ -311,6 +315,7 @@ impl Ladder {
             "sip_code": report.as_ref().and_then(|report| report.sip_code),
             "codec": codec.map(|codec| codec.name()),
             "packets_sent": packets,
+            "media_error": media_error,
             "unanswered": self.unanswered,
             "ladder": self.rungs,
         });

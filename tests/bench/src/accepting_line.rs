@@ -70,6 +70,7 @@ fn delivered(started_at_ms: i64) -> CallReport {
         fraction_lost: None,
         jitter: None,
         quality: None,
+        media_error: None,
         is_protected: false,
         started_at_ms,
         accepted_at_ms: Some(started_at_ms),

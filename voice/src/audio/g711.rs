@@ -60,6 +60,21 @@ impl Codec {
     }
 }
 
+/// A codec under an RTP payload type: its static one, or one that SDP gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Format {
+    pub codec: Codec,
+    /// At most 127.
+    pub payload_type: u8,
+}
+
+impl Format {
+    /// The codec under its static payload type (RFC 3551 §6).
+    pub fn of(codec: Codec) -> Format {
+        Format { codec, payload_type: codec.payload_type() }
+    }
+}
+
 /// A-law inverts every other bit for transmission.
 const A_LAW_TOGGLE: u8 = 0x55;
 /// The bias of µ-law, which makes each segment twice as wide as the previous one.

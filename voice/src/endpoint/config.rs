@@ -22,8 +22,8 @@ pub struct EndpointConfig {
     /// The value of the User-Agent field.
     pub user_agent: String,
     pub timers: Timers,
-    /// Resolves the host names that far ends give as the next hop of a dialog. `None`: such requests go to the
-    /// gateway.
+    /// Resolves the host names that far ends give, as the next hop of a dialog or as the address of their media.
+    /// `None`: such requests go to the gateway, and such media cannot be used.
     pub locator: Option<Locator>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) enum Command {
         reply: oneshot::Sender<RequestOutcome>,
     },
     SetPeers(HashSet<Hop>),
-    /// The targets of a next hop's name; none if it has no address.
+    /// The targets of a name; none if it has no address.
     Resolved {
         name: Arc<GatewayUri>,
         targets: Vec<Hop>,

@@ -23,8 +23,8 @@ mod config;
 mod event_loop;
 mod inbox;
 mod meters;
-mod next_hops;
 mod out_of_dialog;
+mod resolver;
 mod sip_socket;
 mod thread;
 mod trace;
@@ -35,8 +35,8 @@ pub use call::{
 pub use config::{EndpointConfig, EndpointError};
 use event_loop::Resources;
 use inbox::{Command, Inbox};
-use next_hops::NextHopResolver;
 pub use out_of_dialog::OutOfDialogRequest;
+use resolver::NameResolver;
 pub use trace::{Direction, TraceSender, TracedMessage};
 
 /// The handle of an endpoint. Clones share it. Dropping the last one hangs up all calls and ends the endpoint.
@@ -88,12 +88,11 @@ impl Endpoint {
             in_progress: Arc::default(),
             is_alive: Arc::new(AtomicBool::new(true)),
         };
-        let next_hops = config.locator.clone();
-        let next_hops =
-            next_hops.map(|locator| NextHopResolver::start(locator, Arc::clone(&inbox)));
+        let locator = config.locator.clone();
+        let resolver = locator.map(|locator| NameResolver::start(locator, Arc::clone(&inbox)));
         let resources = Resources {
             config,
-            next_hops,
+            resolver,
             prompts,
             clock,
             streams,

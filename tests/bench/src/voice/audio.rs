@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nexo_voice::audio::g711::Codec;
+use nexo_voice::audio::g711::{Codec, Format};
 use nexo_voice::rtp::send::clock::{MediaClock, StreamConfig};
 use nexo_voice::rtp::send::ports::PortRange;
 use nexo_voice::rtp::wire::packet;
@@ -215,7 +215,7 @@ fn play(clock: &MediaClock, remote: SocketAddr, frames: u32) -> StreamConfig {
         remote,
         remote_rtcp: SocketAddr::new(remote.ip(), 9),
         gateway: remote.ip(),
-        codec: Codec::Pcma,
+        format: Format::of(Codec::Pcma),
         script: Script { pieces: vec![Piece { audio: &SILENCE, repeat: frames, mark: None }] },
         frames_per_packet: 1,
         event_types: EventTypes::default(),

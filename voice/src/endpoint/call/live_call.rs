@@ -1,5 +1,6 @@
 //! An active call of the endpoint: its state machine, its audio, and its report so far.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use nexo_domain::call::{Call, CallEnd, CallState};
@@ -10,7 +11,19 @@ use super::order::CallOrder;
 use super::report::{CallClock, CallEvent, CallReport, Quality};
 use crate::endpoint::meters::CallMetersId;
 use crate::rtp::send::clock::{ReservedStream, StreamHandle, StreamUpdate};
-use crate::sip::sdp::{self, Agreed, Audio};
+use crate::sip::sdp::{self, Agreed, Audio, SdpError};
+
+/// Whether audio can be sent, according to the far end's last description.
+pub(crate) enum MediaPath {
+    Ready,
+    /// The far end holds the call, or has no address yet.
+    Held,
+    /// The address of this host must be looked up first.
+    Unresolved {
+        host: String,
+        agreed: Box<Agreed>,
+    },
+}
 
 /// A call that has not ended.
 pub(crate) struct LiveCall {
@@ -21,10 +34,13 @@ pub(crate) struct LiveCall {
     pub stream: ReservedStream,
     /// Our offer.
     offer: Audio,
-    /// The result of the offer, after the answer.
+    /// The result of the last offer and answer that can be used.
     pub agreed: Option<Agreed>,
+    /// The result of a later one whose media host is being looked up.
+    pub lookup: Option<Agreed>,
     /// Whether the far end holds the call, so that no audio is sent.
     pub is_held: bool,
+    has_reported_answer: bool,
     /// The keys that the callee has pressed.
     pub keys: KeyPresses,
     /// The audio stream, once it has started.
@@ -57,7 +73,9 @@ impl LiveCall {
             stream,
             offer,
             agreed: None,
+            lookup: None,
             is_held: false,
+            has_reported_answer: false,
             keys: KeyPresses::default(),
             playing: None,
             scheduled: None,
@@ -81,6 +99,14 @@ impl LiveCall {
         self.emit(CallEvent::Accepted { sip_code });
     }
 
+    /// Reports the answer, once it has a codec.
+    pub fn check_answered(&mut self) {
+        if let Some(codec) = self.report.codec.filter(|_| !self.has_reported_answer) {
+            self.has_reported_answer = true;
+            self.emit(CallEvent::Answered { codec });
+        }
+    }
+
     /// Notes the first ringing.
     pub fn check_ringing(&mut self) {
         if self.machine.state() == CallState::Ringing && self.report.ringing_at_ms.is_none() {
@@ -89,46 +115,111 @@ impl LiveCall {
         }
     }
 
-    /// Takes the answer. Returns whether its audio can be used.
-    pub fn handle_answer(&mut self, description: &[u8]) -> bool {
-        self.report.answered_at_ms = Some(self.clock.now_ms());
-        let agreed = sdp::agree(description, &self.offer);
-        if let Err(error) = &agreed {
-            tracing::debug!(call_id = self.order.call_id, %error, "the SDP answer cannot be used");
+    /// Whether a description of a provisional response lets expect that no answer can be used: its SRTP keys are of a
+    /// kind that we do not support. Everything else may differ in the answer.
+    pub fn rejects_early(&self, description: &[u8]) -> Option<SdpError> {
+        match sdp::agree(description, &self.offer) {
+            Err(error @ SdpError::Crypto(_)) => Some(error),
+            Ok(_) | Err(_) => None,
         }
-        self.agreed = agreed.ok();
-        self.is_held = self.agreed.as_ref().is_some_and(|agreed| !agreed.direction.receives());
-        self.report.codec = self.agreed.as_ref().map(|agreed| agreed.codec);
-        self.report.is_protected = self.agreed.as_ref().is_some_and(|a| a.srtp_keys.is_some());
-        self.agreed.is_some()
     }
 
-    /// Takes a new description of the far end during the call. Returns the new destination of the stream. The
-    /// codec stays as long as the far end accepts it: the current script is encoded in it.
-    pub fn handle_new_description(&mut self, description: &[u8]) -> Option<StreamUpdate> {
-        let playing = self.playing.as_ref()?;
-        let before = self.agreed.as_ref()?;
-        let own = Audio { codecs: vec![before.codec], ..self.offer.clone() };
-        let agreed = match sdp::agree(description, &own) {
-            Ok(agreed) => agreed,
-            // The address 0.0.0.0 is a hold. Without the current codec nothing can be sent.
-            Err(_) => {
-                playing.hold(true);
-                self.is_held = true;
-                return None;
-            }
+    /// Takes the answer.
+    ///
+    /// # Errors
+    /// If its audio cannot be used.
+    pub fn handle_answer(&mut self, description: &[u8]) -> Result<MediaPath, SdpError> {
+        self.report.answered_at_ms = Some(self.clock.now_ms());
+        match sdp::agree(description, &self.offer) {
+            Ok(agreed) => Ok(self.adopt(agreed)),
+            // A stream that is rejected now may be offered again.
+            Err(SdpError::Rejected) => Ok(MediaPath::Held),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a new description of the far end during the call. The codec and the SRTP suite stay: the current script is
+    /// encoded in the one, and our key belongs to the other.
+    pub fn handle_new_description(&mut self, description: &[u8]) -> MediaPath {
+        let codecs = match (&self.playing, &self.agreed) {
+            (Some(_), Some(before)) => vec![before.format.codec],
+            (_, _) => self.offer.codecs.clone(),
         };
-        self.is_held = !agreed.direction.receives();
-        playing.hold(self.is_held);
-        let moved = StreamUpdate {
+        let keys = self.agreed.as_ref().and_then(|before| before.srtp_keys.as_ref());
+        let crypto = match keys {
+            Some(keys) => self.offer.crypto.of_suite(keys.ours.suite()),
+            None => self.offer.crypto.clone(),
+        };
+        let own = Audio { codecs, crypto, ..self.offer.clone() };
+        match sdp::agree(description, &own) {
+            Ok(agreed) => self.adopt(agreed),
+            // Without a stream or the current codec nothing can be sent.
+            Err(_) => {
+                self.lookup = None;
+                self.hold(true);
+                MediaPath::Held
+            }
+        }
+    }
+
+    /// Whether the call waits for the address of this media host.
+    pub fn awaits(&self, host: &str) -> bool {
+        let awaited = self.lookup.as_ref().and_then(|agreed| agreed.host.as_deref());
+        awaited == Some(host)
+    }
+
+    /// Takes the IP address of the media host that the call waits for.
+    pub fn handle_media_host(&mut self, ip: IpAddr) -> Option<MediaPath> {
+        let mut agreed = self.lookup.take()?;
+        agreed.resolve(ip);
+        Some(self.adopt(agreed))
+    }
+
+    /// Takes what the far end's description means for our audio.
+    fn adopt(&mut self, agreed: Agreed) -> MediaPath {
+        self.lookup = None;
+        self.report.codec = Some(agreed.format.codec);
+        self.report.is_protected = agreed.srtp_keys.is_some();
+        if let Some(host) = agreed.host.clone() {
+            return MediaPath::Unresolved { host, agreed: Box::new(agreed) };
+        }
+        let is_held = agreed.is_held();
+        self.hold(is_held);
+        // While the far end has no address, its last one is kept: nothing is sent to it.
+        let before = self.agreed.as_ref();
+        if agreed.has_address() || before.is_none_or(|before| !before.has_address()) {
+            self.agreed = Some(agreed);
+        }
+        match is_held {
+            true => MediaPath::Held,
+            false => MediaPath::Ready,
+        }
+    }
+
+    fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+        if let Some(playing) = &self.playing {
+            playing.hold(is_held);
+        }
+    }
+
+    /// What a playing stream must be told after a new description.
+    pub fn stream_update(&self) -> Option<StreamUpdate> {
+        let agreed = self.agreed.as_ref().filter(|_| self.playing.is_some())?;
+        Some(StreamUpdate {
             remote: agreed.rtp,
             remote_rtcp: agreed.rtcp,
-            codec: agreed.codec,
+            format: agreed.format,
             event_types: agreed.event_types,
             their_key: agreed.srtp_keys.as_ref().map(|keys| keys.theirs.clone()),
-        };
-        self.agreed = Some(agreed);
-        Some(moved)
+        })
+    }
+
+    /// Records why the far end's media cannot be used, for the operator.
+    pub fn reject_media(&mut self, error: &dyn std::fmt::Display) {
+        let (call_id, gateway) = (&self.order.call_id, &self.order.gateway_host);
+        tracing::warn!(call_id, gateway, %error, "the media of a call cannot be used");
+        self.report.media_error = Some(error.to_string());
     }
 
     /// Stops the audio, and emits and returns the report.

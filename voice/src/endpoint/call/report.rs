@@ -94,6 +94,8 @@ pub struct CallReport {
     /// The last reported jitter, in timestamp units.
     pub jitter: Option<u32>,
     pub quality: Option<Quality>,
+    /// Why the far end's media could not be used. Without secrets.
+    pub media_error: Option<String>,
     /// Whether SRTP was used.
     pub is_protected: bool,
     pub started_at_ms: i64,
@@ -115,6 +117,7 @@ impl CallReport {
             fraction_lost: None,
             jitter: None,
             quality: None,
+            media_error: None,
             is_protected: false,
             started_at_ms: unix_ms(),
             accepted_at_ms: None,

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 
 use super::EventLoop;
 use super::media::{Utterance, offered_keys};
-use crate::endpoint::call::live_call::LiveCall;
+use crate::endpoint::call::live_call::{LiveCall, MediaPath};
 use crate::endpoint::call::order::CallOrder;
 use crate::endpoint::call::report::{CallEvent, unix_ms};
 use crate::rtp::wire::telephone_event::KeySource;
-use crate::sip::sdp::{self, Audio, CryptoLines};
+use crate::sip::sdp::{self, Audio, CryptoLines, SdpError};
 use crate::sip::user_agent::{CallHandle, Invite, SipEvent};
 
 /// The maximum number of calls at a time. Further calls end at once, as if the gateway were unreachable.
@@ -89,21 +89,20 @@ impl EventLoop<'_> {
         }
         let input = match event {
             SipEvent::Provisional { code } => CallInput::Provisional { code },
-            SipEvent::Answered { sdp, .. } => {
-                self.meters.answered(call.meters_id);
-                match call.handle_answer(&sdp) {
-                    true => CallInput::Answered,
-                    false => CallInput::MediaLost,
-                }
-            }
-            SipEvent::MediaChanged { sdp } => {
-                if let Some(moved) = call.handle_new_description(&sdp) {
-                    self.resources.clock.update(call.stream.stream, moved);
-                }
-                if call.is_held {
-                    self.step(handle, CallInput::Held);
+            SipEvent::EarlyDescription { sdp } => {
+                if let Some(error) = call.rejects_early(&sdp) {
+                    self.reject_media(handle, &error);
                 }
                 return;
+            }
+            SipEvent::Answered { sdp, .. } => {
+                self.meters.answered(call.meters_id);
+                let path = call.handle_answer(&sdp);
+                return self.handle_answer(handle, path);
+            }
+            SipEvent::MediaChanged { sdp } => {
+                let path = call.handle_new_description(&sdp);
+                return self.handle_media_path(handle, path);
             }
             SipEvent::KeyPressed { key, held } => {
                 return self.handle_key(handle, key, KeySource::Info, held);
@@ -120,10 +119,20 @@ impl EventLoop<'_> {
             SipEvent::RemoteHungUp => CallInput::RemoteHungUp,
             SipEvent::TransportFailed => CallInput::TransportLost,
         };
-        let is_held = call.is_held;
         self.step(handle, input);
-        if is_held {
-            self.step(handle, CallInput::Held);
+    }
+
+    fn handle_answer(&mut self, handle: CallHandle, path: Result<MediaPath, SdpError>) {
+        match path {
+            Ok(MediaPath::Ready) => self.step(handle, CallInput::Answered),
+            Ok(path) => {
+                self.step(handle, CallInput::AnsweredOnHold);
+                self.handle_media_path(handle, path);
+            }
+            Err(error) => self.reject_media(handle, &error),
+        }
+        if let Some(call) = self.calls.get_mut(&handle) {
+            call.check_answered();
         }
     }
 

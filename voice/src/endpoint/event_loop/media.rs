@@ -103,7 +103,7 @@ impl EventLoop<'_> {
         let Some(agreed) = &call.agreed else {
             return;
         };
-        let (prompts, codec) = (self.resources.prompts, agreed.codec);
+        let (prompts, codec) = (self.resources.prompts, agreed.format.codec);
         let (code, reading) = (&call.order.code, call.order.reading);
         let script = match utterance {
             Utterance::Invitation => prompts.press_key_script(reading.language, codec),
@@ -122,7 +122,7 @@ impl EventLoop<'_> {
             remote: agreed.rtp,
             remote_rtcp: agreed.rtcp,
             gateway: call.order.gateway.address.ip(),
-            codec,
+            format: agreed.format,
             script,
             frames_per_packet: agreed.frames_per_packet,
             event_types: agreed.event_types,
@@ -133,9 +133,9 @@ impl EventLoop<'_> {
                 .map(|keys| SrtpKeys { ours: keys.ours.clone(), theirs: keys.theirs.clone() }),
             media_timeout_frames: timeout as u32,
         });
-        playing.hold(!agreed.direction.receives());
-        call.emit(CallEvent::Answered { codec });
+        playing.hold(call.is_held);
         call.playing = Some(playing);
+        call.check_answered();
     }
 }
 

@@ -12,17 +12,19 @@ use super::call::live_call::LiveCall;
 use super::config::EndpointConfig;
 use super::inbox::{Command, Inbox, Queues};
 use super::meters::Meters;
-use super::next_hops::NextHopResolver;
+use super::resolver::NameResolver;
 use super::sip_socket::{SipSocket, Wakeup};
 use super::trace::TraceSender;
 use crate::net::deadlines::Deadlines;
 use crate::net::streams::Streams;
 use crate::rtp::send::clock::{MediaClock, StreamId};
+use crate::sip::message::gateway_uri::GatewayUri;
 use crate::sip::message::hop::Hop;
 use crate::sip::user_agent::{CallHandle, RequestOutcome, UserAgent};
 use crate::speech::prompts::PromptSet;
 
 mod calls;
+mod lookups;
 mod media;
 mod requests;
 mod transport;
@@ -38,7 +40,7 @@ const BYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What survives a panic of the event loop.
 pub(super) struct Resources {
     pub config: EndpointConfig,
-    pub next_hops: Option<NextHopResolver>,
+    pub resolver: Option<NameResolver>,
     pub prompts: &'static PromptSet,
     pub clock: MediaClock,
     pub streams: Option<Streams>,
@@ -59,6 +61,8 @@ pub(super) struct EventLoop<'a> {
     deadlines: Deadlines<CallHandle>,
     /// Of the calls and requests whose messages are traced.
     traces: HashMap<CallHandle, TraceSender>,
+    /// The calls that wait for the address of a media host.
+    media_hosts: HashMap<Arc<GatewayUri>, Vec<CallHandle>>,
     /// Reused to empty the inbox.
     queues: Queues,
     meters: Meters,
@@ -87,6 +91,7 @@ impl<'a> EventLoop<'a> {
             replies: HashMap::new(),
             deadlines: Deadlines::default(),
             traces: HashMap::new(),
+            media_hosts: HashMap::new(),
             queues: Queues::default(),
             meters: Meters::new(),
             shutdown: None,
@@ -165,7 +170,7 @@ impl<'a> EventLoop<'a> {
                 self.agent.set_peers(peers);
             }
             Command::Resolved { name, targets } => {
-                self.agent.resolve(Instant::now(), &name, &targets);
+                self.handle_resolved(&name, &targets);
             }
             Command::Shutdown { until, done } => {
                 self.resources.inbox.close();

@@ -1,6 +1,5 @@
 //! Messages between the transports and the user agent.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -54,12 +53,7 @@ impl EventLoop<'_> {
                     let _ = reply.send(outcome);
                 }
             }
-            while let Some(name) = self.agent.poll_lookup() {
-                let resolver = self.resources.next_hops.as_ref();
-                if !resolver.is_some_and(|resolver| resolver.look_up(Arc::clone(&name))) {
-                    self.agent.resolve(Instant::now(), &name, &[]);
-                }
-            }
+            self.look_up_next_hops();
             let mut has_sent = false;
             while let Some(transmit) = self.agent.poll_transmit() {
                 has_sent = true;

@@ -57,7 +57,7 @@ async fn an_answer_without_usable_audio_is_hung_up() {
     for description in [
         "",
         "v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 4000 RTP/AVP 18\r\n",
-        "v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 0 RTP/AVP 8\r\n",
+        "v=0\r\nc=IN IP4 127.0.0.1\r\nm=image 4000 udptl t38\r\n",
     ] {
         let mut events = endpoint.place(order(&phone));
         let invite = phone.expect(Method::Invite).await;
@@ -68,6 +68,7 @@ async fn an_answer_without_usable_audio_is_hung_up() {
         let report = end(&mut events).await;
         assert_eq!(report.end, CallEnd::MediaLost, "{description:?}");
         assert_eq!(report.packets_sent, 0);
+        assert!(report.media_error.is_some());
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::audio::g711::Codec;
+use crate::net::locate::Locator;
 use crate::rtp::wire::packet;
 use crate::sip::message::write::Draft;
 use crate::sip::message::{Message, Method, Request};
@@ -16,6 +17,7 @@ mod calls;
 mod injection;
 mod lifecycle;
 mod media;
+mod media_path;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -118,6 +120,16 @@ impl Phone {
         self.request_with(invite, cseq, "INFO", &fields, body).await;
     }
 
+    /// Offers other media during the call, and takes the answer.
+    async fn offer(&self, invite: &Request, cseq: u32, description: &str) -> String {
+        self.request_with(invite, cseq, "INVITE", "", description).await;
+        let Message::Response(response) = self.message().await else {
+            panic!("a request");
+        };
+        assert_eq!(response.code(), 200, "{description}");
+        String::from_utf8_lossy(response.body()).into_owned()
+    }
+
     async fn request_with(
         &self,
         invite: &Request,
@@ -159,13 +171,22 @@ impl Phone {
 }
 
 async fn endpoint() -> Endpoint {
-    let config = EndpointConfig { listen_udp: (LOOPBACK, 0).into(), ..EndpointConfig::default() };
+    endpoint_with(None).await
+}
+
+async fn endpoint_with(locator: Option<Locator>) -> Endpoint {
+    let config =
+        EndpointConfig { listen_udp: (LOOPBACK, 0).into(), locator, ..EndpointConfig::default() };
     Endpoint::start(config, PromptSet::built_in()).await.unwrap()
 }
 
 /// An endpoint and its gateway.
 async fn scene() -> (Endpoint, Phone) {
-    let endpoint = endpoint().await;
+    scene_with(None).await
+}
+
+async fn scene_with(locator: Option<Locator>) -> (Endpoint, Phone) {
+    let endpoint = endpoint_with(locator).await;
     let phone = Phone::new(endpoint.local_addr()).await;
     endpoint.set_peers([phone.address().into()].into());
     (endpoint, phone)

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, NAPTR, SRV};
@@ -40,6 +41,12 @@ async fn locator(zone: Zone) -> Locator {
 
 fn locator_for(server: SocketAddr, families: AddressFamilies) -> Locator {
     Locator::with_servers(&[server], families).unwrap()
+}
+
+/// A DNS server that knows only this host.
+pub(crate) async fn serve_host(host: &str, address: Ipv4Addr) -> SocketAddr {
+    let address = RData::A(A(address));
+    serve(zone(&[(&format!("{host}."), RecordType::A, vec![address])])).await
 }
 
 /// A DNS server with this zone.

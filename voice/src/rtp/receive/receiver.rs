@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::quality::ReceptionStats;
-use crate::audio::g711::Codec;
+use crate::audio::g711::{Codec, Format};
 use crate::rtp::wire::dtmf_tones::ToneDetector;
 use crate::rtp::wire::packet::Header;
 use crate::rtp::wire::rtcp::ReportBlock;
@@ -27,6 +27,8 @@ pub struct KeySignal {
 /// The receiver of one stream.
 #[derive(Debug)]
 pub(in crate::rtp) struct StreamReceiver {
+    /// The codec, under the far end's payload type.
+    format: Format,
     event_types: EventTypes,
     events: TelephoneEventReader,
     /// Also if events were agreed: many far ends agree to them and send tones. Dropped at the first
@@ -37,8 +39,9 @@ pub(in crate::rtp) struct StreamReceiver {
 
 impl StreamReceiver {
     /// Without `wants_dtmf`, tones are not detected.
-    pub fn new(event_types: EventTypes, wants_dtmf: bool) -> StreamReceiver {
+    pub fn new(format: Format, event_types: EventTypes, wants_dtmf: bool) -> StreamReceiver {
         StreamReceiver {
+            format,
             event_types,
             events: TelephoneEventReader::default(),
             tones: wants_dtmf.then(Box::default),
@@ -47,8 +50,8 @@ impl StreamReceiver {
     }
 
     /// Applies what a mid-call offer and answer changed.
-    pub fn update(&mut self, event_types: EventTypes) {
-        self.event_types = event_types;
+    pub fn update(&mut self, format: Format, event_types: EventTypes) {
+        (self.format, self.event_types) = (format, event_types);
     }
 
     /// Stops the detection of tones, which costs the most of all that is done for a packet.
@@ -59,9 +62,17 @@ impl StreamReceiver {
     /// Whether a far end may send this payload type: a codec of ours, telephone-events or comfort
     /// noise (RFC 3389).
     pub fn accepts(&self, payload_type: u8) -> bool {
-        Codec::from_payload_type(payload_type).is_some()
+        self.codec_of(payload_type).is_some()
             || self.event_types.contains(payload_type)
             || payload_type == COMFORT_NOISE
+    }
+
+    /// The codec of a payload type: the far end's own number, or a static one of our offer.
+    fn codec_of(&self, payload_type: u8) -> Option<Codec> {
+        match payload_type == self.format.payload_type {
+            true => Some(self.format.codec),
+            false => Codec::from_payload_type(payload_type),
+        }
     }
 
     /// Handles a packet and returns the press or release that it completes. `epoch` is any fixed time.
@@ -88,7 +99,7 @@ impl StreamReceiver {
         }
         let since = now.saturating_duration_since(epoch);
         stats.record(header.sequence, header.timestamp, since);
-        let codec = Codec::from_payload_type(header.payload_type)?;
+        let codec = self.codec_of(header.payload_type)?;
         let tones = self.tones.as_mut()?;
         let mut samples = [0; MAX_SAMPLES];
         let length = payload.len().min(MAX_SAMPLES);
@@ -128,10 +139,11 @@ mod tests {
 
     const EVENTS: u8 = 96;
     const OURS: u8 = 101;
+    const PCMA: Format = Format { codec: Codec::Pcma, payload_type: 8 };
 
     fn receiver(wants_dtmf: bool) -> StreamReceiver {
         let described = [EVENTS].into_iter().collect();
-        StreamReceiver::new(EventTypes { described, ours: Some(OURS) }, wants_dtmf)
+        StreamReceiver::new(PCMA, EventTypes { described, ours: Some(OURS) }, wants_dtmf)
     }
 
     fn pressed(signal: Option<KeySignal>) -> Option<char> {
@@ -178,7 +190,7 @@ mod tests {
     fn an_event_type_that_is_also_a_codecs_number_is_an_event() {
         let start = Instant::now();
         let described = [0].into_iter().collect();
-        let mut receiver = StreamReceiver::new(EventTypes { described, ours: None }, true);
+        let mut receiver = StreamReceiver::new(PCMA, EventTypes { described, ours: None }, true);
         assert_eq!(
             pressed(receiver.receive(&header(0, 1, 100), &press(7), start, start)),
             Some('7')
@@ -210,5 +222,27 @@ mod tests {
         }
         assert_eq!(receiver.report_block(start).unwrap().lost, 1);
         assert_eq!(receiver.loss_and_jitter().0, 1);
+    }
+
+    #[test]
+    fn a_codec_is_received_under_its_agreed_and_its_static_payload_type() {
+        let start = Instant::now();
+        let tone = dtmf_tones::tone(DtmfKey::from_char('9').unwrap(), 100, -10.0);
+        for number in [96, 8] {
+            let mut receiver = StreamReceiver::new(
+                Format { payload_type: 96, ..PCMA },
+                EventTypes::default(),
+                true,
+            );
+            assert!(receiver.accepts(number) && receiver.accepts(0) && !receiver.accepts(97));
+            let frames = tone.chunks(160).enumerate();
+            let keys = frames.filter_map(|(n, frame)| {
+                let payload: Vec<u8> = frame.iter().map(|s| Codec::Pcma.encode(*s)).collect();
+                let now = start + Duration::from_millis(20) * n as u32;
+                let header = header(number, n as u16, n as u32 * 160);
+                pressed(receiver.receive(&header, &payload, now, start))
+            });
+            assert_eq!(keys.collect::<Vec<_>>(), ['9'], "{number}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::audio::g711::Codec;
+use crate::audio::g711::Format;
 use crate::rtp::srtp::MasterKey;
 use crate::rtp::srtp::session::SrtpKeys;
 use crate::rtp::wire::telephone_event::EventTypes;
@@ -30,7 +30,8 @@ pub struct StreamConfig {
     pub remote_rtcp: SocketAddr,
     /// The address that the signalling comes from. A far end behind a NAT sends its audio from there too.
     pub gateway: IpAddr,
-    pub codec: Codec,
+    /// The codec, under the far end's payload type.
+    pub format: Format,
     pub script: Script,
     /// Frames of 20 ms in a packet, 1 to 3.
     pub frames_per_packet: u8,
@@ -49,7 +50,8 @@ pub struct StreamConfig {
 pub struct StreamUpdate {
     pub remote: SocketAddr,
     pub remote_rtcp: SocketAddr,
-    pub codec: Codec,
+    /// The codec, under the far end's payload type.
+    pub format: Format,
     pub event_types: EventTypes,
     /// The key that protects the far end's audio from now on.
     pub their_key: Option<MasterKey>,

@@ -82,7 +82,7 @@ pub enum InlineError {
     Length,
     #[error("the lifetime is neither a number nor a power of two")]
     Lifetime,
-    #[error("master key identifiers are not supported")]
+    #[error("it has a master key identifier (MKI), which is not supported")]
     MasterKeyIdentifier,
 }
 

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::sdes::{self, Crypto};
+use super::sdes::{self, Crypto, SdesError};
 use crate::audio::g711::Codec;
+use crate::rtp::srtp::Suite;
 
 pub const CONTENT_TYPE: &str = "application/sdp";
 
@@ -53,6 +54,12 @@ impl CryptoLines {
         CryptoLines(cryptos.iter().map(value).collect())
     }
 
+    /// Only the keys for this suite.
+    pub fn of_suite(&self, suite: Suite) -> CryptoLines {
+        let keys = self.supported().filter(|crypto| crypto.key.suite() == suite);
+        CryptoLines::of(&keys.collect::<Vec<_>>())
+    }
+
     /// Appends the value of one attribute.
     pub(super) fn push(&mut self, value: &str) {
         self.0.push(Zeroizing::new(value.to_owned()));
@@ -62,9 +69,14 @@ impl CryptoLines {
         self.0.iter().map(|value| value.as_str())
     }
 
+    /// The attributes, each as a key or as the reason why it cannot be used.
+    pub(super) fn read(&self) -> impl Iterator<Item = Result<Crypto, SdesError>> {
+        self.0.iter().map(|value| sdes::read(value))
+    }
+
     /// The attributes that are supported.
     pub(crate) fn supported(&self) -> impl Iterator<Item = Crypto> {
-        self.0.iter().filter_map(|value| sdes::read(value).ok())
+        self.read().filter_map(Result::ok)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -107,6 +119,14 @@ impl Direction {
         }
     }
 
+    /// The same direction for a party that receives nothing.
+    pub(super) fn without_receiving(self) -> Direction {
+        match self {
+            Direction::SendRecv | Direction::SendOnly => Direction::SendOnly,
+            Direction::RecvOnly | Direction::Inactive => Direction::Inactive,
+        }
+    }
+
     pub(super) fn parse(attribute: &str) -> Option<Direction> {
         match attribute.trim() {
             "sendrecv" => Some(Direction::SendRecv),
@@ -141,4 +161,9 @@ pub enum SdpError {
     NoAddress,
     #[error("only one side requires SRTP, or no SRTP suite is supported by both")]
     SrtpMismatch,
+    /// Of an attribute with a suite of ours.
+    #[error("no SRTP key can be used: {0}")]
+    Crypto(SdesError),
+    #[error("more than 16 streams")]
+    TooManyStreams,
 }

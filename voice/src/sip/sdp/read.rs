@@ -1,166 +1,224 @@
-//! Reading session descriptions.
+//! Reading session descriptions, as lenient as the meaning allows: bytes that are not UTF-8, any line ends, lines in
+//! any order within a section, unknown lines.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::audio::{Audio, CryptoLines, Direction, PLAIN, PROTECTED, SdpError};
-use crate::audio::g711::Codec;
+use crate::audio::g711::{Codec, Format};
 use crate::rtp::wire::telephone_event::PayloadTypes;
 
-/// Reads the first audio stream of a description.
+/// Reads the first usable audio stream of a description.
 ///
 /// # Errors
-/// [`SdpError`] if the description cannot be used.
+/// [`SdpError`] if the description cannot be used; [`SdpError::NoAddress`] also for a host name.
 pub fn read(body: &[u8]) -> Result<Audio, SdpError> {
-    Ok(read_description(body)?.audio)
-}
-
-/// What a description says about its first audio stream.
-pub(super) struct Description {
-    pub audio: Audio,
-    pub direction: Direction,
-    pub ptime_ms: Option<u16>,
-    pub maxptime_ms: Option<u16>,
-    /// The payload types of DTMF events, of any clock rate.
-    pub events: PayloadTypes,
-    /// The payload types of everything else.
-    pub others: PayloadTypes,
-}
-
-/// Reads a description with the address 0.0.0.0, which older equipment uses to put a call on hold.
-pub(super) fn read_held(offer: &[u8]) -> Result<Description, SdpError> {
-    let text = std::str::from_utf8(offer).map_err(|_| SdpError::Malformed)?;
-    let with_address = text.replace("IN IP4 0.0.0.0", "IN IP4 127.0.0.1");
-    read_description(with_address.as_bytes())
-}
-
-/// Reads the first audio stream of a description, with its direction and packet length.
-pub(super) fn read_description(body: &[u8]) -> Result<Description, SdpError> {
-    let text = std::str::from_utf8(body).map_err(|_| SdpError::Malformed)?;
-    if !text.trim_start().starts_with("v=") {
-        return Err(SdpError::Malformed);
-    }
-    let (mut session_ip, mut session_direction) = (None, None);
-    let mut section = Section::Session;
-    for line in text.lines() {
-        let Some((kind, value)) = line.trim().split_once('=') else {
-            continue;
-        };
-        match (kind, &mut section) {
-            ("m", Section::Audio(_)) => break,
-            ("m", Section::Session | Section::Unsupported) => section = Section::of(value),
-            ("c", Section::Session) => session_ip = connection(value),
-            ("c", Section::Audio(stream)) => stream.ip = connection(value),
-            ("a", Section::Session) => {
-                session_direction = Direction::parse(value).or(session_direction);
-            }
-            ("a", Section::Audio(stream)) => stream.attribute(value),
-            _ => {}
-        }
-    }
-    let Section::Audio(stream) = section else {
-        return Err(SdpError::NoAudio);
-    };
-    if stream.port == 0 {
-        return Err(SdpError::Rejected);
-    }
-    let ip = stream.ip.or(session_ip).ok_or(SdpError::NoAddress)?;
-    let codecs = stream.codecs();
-    if codecs.is_empty() {
-        return Err(SdpError::NoCodec);
-    }
-    let rtcp = SocketAddr::new(
-        stream.rtcp_ip.unwrap_or(ip),
-        stream.rtcp_port.unwrap_or(stream.port.wrapping_add(1)),
-    );
-    // Some far ends add keys to plain RTP/AVP, as an option. It is not used.
-    let crypto = match (stream.is_protected, stream.crypto.is_empty()) {
-        (true, true) => return Err(SdpError::SrtpMismatch),
-        (true, false) => stream.crypto.clone(),
-        (false, _) => CryptoLines::default(),
-    };
-    Ok(Description {
-        audio: Audio {
-            rtp: SocketAddr::new(ip, stream.port),
-            rtcp,
-            codecs,
-            telephone_event: stream.telephone_event(),
-            crypto,
-        },
-        direction: stream.direction.or(session_direction).unwrap_or(Direction::SendRecv),
-        ptime_ms: stream.ptime_ms,
-        maxptime_ms: stream.maxptime_ms,
-        events: stream.listed_events().map(|event| event.number).collect(),
-        others: stream.others(),
-    })
+    let text = String::from_utf8_lossy(body);
+    let (_, audio) = Session::parse(&text)?.first(Stream::audio)?;
+    Ok(audio)
 }
 
 /// The first dynamic payload type (RFC 3551 §6).
 const FIRST_DYNAMIC: u8 = 96;
-/// Further `a=crypto:` attributes are ignored.
+/// The most streams that are read.
+const MAX_STREAMS: usize = 16;
+/// Further `a=crypto:` attributes of a stream are ignored.
 const MAX_CRYPTO_LINES: usize = 16;
 
-/// The section of the description that the current line belongs to.
-enum Section {
-    Session,
-    Audio(Stream),
-    Unsupported,
+/// A description.
+pub(super) struct Session<'a> {
+    pub streams: Vec<Stream<'a>>,
+    /// Whether there are more than [`MAX_STREAMS`].
+    pub has_more_streams: bool,
 }
 
-impl Section {
-    fn of(media: &str) -> Section {
-        Stream::parse(media).map_or(Section::Unsupported, Section::Audio)
+impl<'a> Session<'a> {
+    pub fn parse(text: &'a str) -> Result<Session<'a>, SdpError> {
+        let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        if !text.starts_with("v=") {
+            return Err(SdpError::Malformed);
+        }
+        let mut session = Session { streams: Vec::new(), has_more_streams: false };
+        let (mut address, mut direction) = (None, None);
+        for line in text.split(['\r', '\n']) {
+            let Some((kind, value)) = line.trim().split_once('=') else {
+                continue;
+            };
+            if kind == "m" && session.streams.len() == MAX_STREAMS {
+                session.has_more_streams = true;
+                break;
+            }
+            match (kind, session.streams.last_mut()) {
+                ("m", _) => session.streams.push(Stream::parse(value, address, direction)),
+                ("c", Some(stream)) => stream.address = Address::parse(value).or(stream.address),
+                ("c", None) => address = Address::parse(value),
+                ("a", Some(stream)) => stream.attribute(value),
+                ("a", None) => direction = Direction::parse(value).or(direction),
+                (_, _) => {}
+            }
+        }
+        Ok(session)
     }
+
+    /// The index of the first audio stream that `accept` takes, and what it returns. Otherwise the error of the stream
+    /// that comes closest.
+    pub fn first<T>(
+        &self,
+        accept: impl Fn(&Stream<'a>) -> Result<T, SdpError>,
+    ) -> Result<(usize, T), SdpError> {
+        let mut closest = SdpError::NoAudio;
+        for (index, stream) in self.streams.iter().enumerate() {
+            let error = match (stream.is_supported(), stream.port) {
+                (false, _) => SdpError::NoAudio,
+                (true, 0) => SdpError::Rejected,
+                (true, _) => match accept(stream) {
+                    Ok(accepted) => return Ok((index, accepted)),
+                    Err(error) => error,
+                },
+            };
+            closest = match (closest, error) {
+                (SdpError::NoAudio, error) => error,
+                (SdpError::Rejected, error) if error != SdpError::NoAudio => error,
+                (closest, _) => closest,
+            };
+        }
+        Err(closest)
+    }
+}
+
+/// The value of a `c=` line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Address<'a> {
+    Ip(IpAddr),
+    /// 0.0.0.0, `::` or a name in `.invalid`: there is no address yet, and the stream is on hold (RFC 3264 §8.4).
+    Unknown,
+    /// A host name.
+    Host(&'a str),
+}
+
+/// The longest host name (RFC 1035 §2.3.4).
+const MAX_HOST_BYTES: usize = 253;
+
+impl<'a> Address<'a> {
+    /// Parses a value such as `IN IP4 192.0.2.1/127`. The family follows from the address, not from its name.
+    fn parse(value: &'a str) -> Option<Address<'a>> {
+        let mut words = value.split_whitespace();
+        let is_internet = words.next()?.eq_ignore_ascii_case("IN");
+        let host = words.nth(1)?.split('/').next()?;
+        let address = match host.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => Address::Unknown,
+            Ok(ip) => Address::Ip(ip),
+            Err(_) if host.to_ascii_lowercase().ends_with(".invalid") => Address::Unknown,
+            Err(_) => Address::Host(Some(host).filter(|host| is_host_name(host))?),
+        };
+        is_internet.then_some(address)
+    }
+}
+
+fn is_host_name(host: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (1..=MAX_HOST_BYTES).contains(&host.len())
+        && host.bytes().all(is_plain)
+        && host.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// One `a=rtpmap` entry of `telephone-event`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct EventType {
-    number: u8,
+pub(super) struct EventType {
+    pub number: u8,
     /// Whether its clock rate is that of G.711.
     is_8000: bool,
 }
 
-/// The lines of one `m=audio` section.
-struct Stream {
-    port: u16,
+/// The lines of one `m=` section, with what it inherits from the session.
+pub(super) struct Stream<'a> {
+    /// Such as `audio`.
+    pub media: &'a str,
+    /// 0: the stream is rejected or not used.
+    pub port: u16,
+    /// Such as `RTP/AVP`.
+    pub profile: &'a str,
+    /// The first format, as written.
+    pub first_format: &'a str,
+    pub address: Option<Address<'a>>,
+    pub direction: Option<Direction>,
+    pub ptime_ms: Option<u16>,
+    pub maxptime_ms: Option<u16>,
+    pub rtcp_port: Option<u16>,
+    pub rtcp_ip: Option<IpAddr>,
     payload_types: Vec<u8>,
     /// The `a=rtpmap` entries: payload type and, if it is supported, codec.
     mapped: Vec<(u8, Option<Codec>)>,
     /// The payload types of DTMF events, and their clock rates.
     events: Vec<EventType>,
-    is_protected: bool,
     crypto: CryptoLines,
-    ip: Option<IpAddr>,
-    rtcp_port: Option<u16>,
-    rtcp_ip: Option<IpAddr>,
-    direction: Option<Direction>,
-    ptime_ms: Option<u16>,
-    maxptime_ms: Option<u16>,
 }
 
-impl Stream {
-    /// Parses `audio 20000 RTP/AVP 8 0`. `None` for any other kind of stream.
-    fn parse(value: &str) -> Option<Stream> {
-        let mut parts = value.split_whitespace();
-        let is_audio = parts.next()? == "audio";
-        let port = parts.next()?.split('/').next()?.parse().ok()?;
-        let profile = parts.next()?;
-        let is_protected = profile == PROTECTED;
-        let is_supported = is_protected || profile == PLAIN;
-        (is_audio && is_supported).then(|| Stream {
-            is_protected,
-            crypto: CryptoLines::default(),
-            events: Vec::new(),
-            port,
-            payload_types: distinct(parts.filter_map(|part| part.parse().ok())),
-            mapped: Vec::new(),
-            ip: None,
-            rtcp_port: None,
-            rtcp_ip: None,
-            direction: None,
+impl<'a> Stream<'a> {
+    /// Parses `audio 20000 RTP/AVP 8 0`. What is missing is empty.
+    fn parse(
+        value: &'a str,
+        address: Option<Address<'a>>,
+        direction: Option<Direction>,
+    ) -> Stream<'a> {
+        let mut words = value.split_whitespace();
+        let mut word = || words.next().unwrap_or_default();
+        let (media, port, profile) = (word(), word(), word());
+        let formats = words;
+        Stream {
+            media,
+            port: port.split('/').next().and_then(|port| port.parse().ok()).unwrap_or(0),
+            profile,
+            first_format: formats.clone().next().unwrap_or_default(),
+            address,
+            direction,
             ptime_ms: None,
             maxptime_ms: None,
+            rtcp_port: None,
+            rtcp_ip: None,
+            payload_types: distinct(formats.filter_map(|format| format.parse().ok())),
+            mapped: Vec::new(),
+            events: Vec::new(),
+            crypto: CryptoLines::default(),
+        }
+    }
+
+    /// Whether it is an audio stream with a profile of ours.
+    pub fn is_supported(&self) -> bool {
+        let is_ours = |profile| self.profile.eq_ignore_ascii_case(profile);
+        self.media.eq_ignore_ascii_case("audio") && (is_ours(PLAIN) || is_ours(PROTECTED))
+    }
+
+    fn audio(&self) -> Result<Audio, SdpError> {
+        let Some(Address::Ip(ip)) = self.address else {
+            return Err(SdpError::NoAddress);
+        };
+        let formats = self.formats();
+        if formats.is_empty() {
+            return Err(SdpError::NoCodec);
+        }
+        Ok(Audio {
+            rtp: SocketAddr::new(ip, self.port),
+            rtcp: self.rtcp(ip),
+            codecs: formats.iter().map(|format| format.codec).collect(),
+            telephone_event: self.telephone_event(),
+            crypto: self.crypto()?,
         })
+    }
+
+    /// The RTCP address of a stream with the RTP address `ip` (RFC 3605).
+    pub fn rtcp(&self, ip: IpAddr) -> SocketAddr {
+        let port = self.rtcp_port.unwrap_or(self.port.wrapping_add(1));
+        SocketAddr::new(self.rtcp_ip.unwrap_or(ip), port)
+    }
+
+    /// Its keys. Some far ends add keys to plain RTP/AVP, as an option. They are not used.
+    pub fn crypto(&self) -> Result<CryptoLines, SdpError> {
+        let is_protected = self.profile.eq_ignore_ascii_case(PROTECTED);
+        match (is_protected, self.crypto.is_empty()) {
+            (true, true) => Err(SdpError::SrtpMismatch),
+            (true, false) => Ok(self.crypto.clone()),
+            (false, _) => Ok(CryptoLines::default()),
+        }
     }
 
     fn attribute(&mut self, value: &str) {
@@ -169,7 +227,8 @@ impl Stream {
         } else if let Some(rtcp) = value.strip_prefix("rtcp:") {
             let mut parts = rtcp.split_whitespace();
             self.rtcp_port = parts.next().and_then(|port| port.parse().ok());
-            self.rtcp_ip = parts.nth(2).and_then(|ip| ip.parse().ok());
+            let ip = parts.nth(2).and_then(|ip| ip.parse().ok());
+            self.rtcp_ip = ip.filter(|ip: &IpAddr| !ip.is_unspecified());
         } else if let Some(ptime) = value.strip_prefix("ptime:") {
             self.ptime_ms = ptime.trim().parse().ok();
         } else if let Some(maxptime) = value.strip_prefix("maxptime:") {
@@ -208,54 +267,48 @@ impl Stream {
             return;
         }
         let codec = Codec::from_name(&name.to_ascii_uppercase());
-        self.mapped.push((number, codec.filter(|_| is_8000)));
+        let is_mono = parts.next().is_none_or(|channels| channels == "1");
+        self.mapped.push((number, codec.filter(|_| is_8000 && is_mono)));
     }
 
-    fn listed_events(&self) -> impl Iterator<Item = &EventType> {
+    pub fn listed_events(&self) -> impl Iterator<Item = &EventType> {
         self.events.iter().filter(|event| self.payload_types.contains(&event.number))
     }
 
-    fn telephone_event(&self) -> Option<u8> {
+    pub fn telephone_event(&self) -> Option<u8> {
         self.listed_events().find(|event| event.is_8000).map(|event| event.number)
     }
 
     /// The payload types that are not those of DTMF events: mapped to something else, or static.
-    fn others(&self) -> PayloadTypes {
+    pub fn others(&self) -> PayloadTypes {
         let is_event = |number: &u8| self.events.iter().any(|event| event.number == *number);
         let mapped = self.mapped.iter().map(|(number, _)| *number);
         mapped.chain(0..FIRST_DYNAMIC).filter(|number| !is_event(number)).collect()
     }
 
-    /// The codecs with their static payload types: audio is always sent as 8 or 0.
-    fn codecs(&self) -> Vec<Codec> {
-        self.payload_types
-            .iter()
-            .filter_map(|number| {
-                let codec = Codec::from_payload_type(*number)?;
-                let remapped = self.mapped.iter().find(|(mapped, _)| mapped == number);
-                remapped.is_none_or(|(_, to)| *to == Some(codec)).then_some(codec)
-            })
-            .collect()
+    /// The supported formats, each codec once: under the first payload type that stands for it.
+    pub fn formats(&self) -> Vec<Format> {
+        let mut formats: Vec<Format> = Vec::new();
+        for number in self.payload_types.iter().copied() {
+            let codec = match self.mapped.iter().find(|(mapped, _)| *mapped == number) {
+                Some((_, codec)) => *codec,
+                None => Codec::from_payload_type(number),
+            };
+            if let Some(codec) = codec.filter(|codec| formats.iter().all(|f| f.codec != *codec)) {
+                formats.push(Format { codec, payload_type: number });
+            }
+        }
+        formats
     }
 }
 
-/// The payload types without repetitions: at most 256, however long the list is.
+/// The payload types without repetitions: at most 128, however long the list is.
 fn distinct(listed: impl Iterator<Item = u8>) -> Vec<u8> {
     let mut types = Vec::new();
-    for number in listed {
+    for number in listed.filter(|number| *number < 128) {
         if !types.contains(&number) {
             types.push(number);
         }
     }
     types
-}
-
-/// Parses the value of a `c=` line, such as `IN IP4 192.0.2.1/127`.
-fn connection(value: &str) -> Option<IpAddr> {
-    let mut parts = value.split_whitespace();
-    let is_internet = parts.next()? == "IN";
-    let family = parts.next()?;
-    let ip: IpAddr = parts.next()?.split('/').next()?.parse().ok()?;
-    let fits = (family == "IP4") == ip.is_ipv4();
-    (is_internet && fits && !ip.is_unspecified()).then_some(ip)
 }

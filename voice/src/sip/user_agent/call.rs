@@ -54,6 +54,8 @@ pub struct Invite {
 pub enum SipEvent {
     /// A 1xx that differs from the previous ones.
     Provisional { code: u16 },
+    /// The media description of a 1xx. The 2xx may have another.
+    EarlyDescription { sdp: Vec<u8> },
     /// The first 2xx, which has been acknowledged. If it has no description, `sdp` is that of the same far
     /// end's provisional responses.
     Answered { code: u16, sdp: Vec<u8> },

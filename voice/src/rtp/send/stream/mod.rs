@@ -119,7 +119,7 @@ impl Stream {
             source: SourceRule::new(expected),
             destination: udp::mapped(config.remote, socket_is_v6).into(),
             rtcp_destination: udp::mapped(config.remote_rtcp, socket_is_v6),
-            receiver: StreamReceiver::new(config.event_types, config.wants_dtmf),
+            receiver: StreamReceiver::new(config.format, config.event_types, config.wants_dtmf),
             srtp: srtp_keys.map(|keys| Box::new(SrtpSession::new(keys))),
             frames_per_packet: config.frames_per_packet.clamp(1, MAX_FRAMES_PER_PACKET as u8),
             ticks_to_wait: 0,
@@ -127,7 +127,7 @@ impl Stream {
             refusals: Refusals::new(config.media_timeout_frames),
             header: Header {
                 marker: true,
-                payload_type: config.codec.payload_type(),
+                payload_type: config.format.payload_type,
                 sequence: initial.sequence,
                 timestamp: initial.timestamp,
                 ssrc: initial.ssrc,
@@ -199,8 +199,8 @@ impl Stream {
             self.set_destinations(socket_is_v6);
             self.refusals.reset();
         }
-        self.header.payload_type = update.codec.payload_type();
-        self.receiver.update(update.event_types);
+        self.header.payload_type = update.format.payload_type;
+        self.receiver.update(update.format, update.event_types);
         if let (Some(srtp), Some(their_key)) = (&mut self.srtp, &update.their_key) {
             srtp.replace_their_key(their_key);
         }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::audio::g711::Codec;
+use crate::audio::g711::{Codec, Format};
 use crate::rtp::srtp::session::SrtpKeys;
 use crate::rtp::wire::packet;
 use crate::rtp::wire::telephone_event::EventTypes;
@@ -18,7 +18,7 @@ fn stream() -> Stream {
         remote: ANNOUNCED.into(),
         remote_rtcp: ([127, 0, 0, 1], 4001).into(),
         gateway: [127, 0, 0, 1].into(),
-        codec: Codec::Pcmu,
+        format: Format::of(Codec::Pcmu),
         frames_per_packet: 1,
         event_types: EventTypes::default(),
         wants_dtmf: false,
@@ -308,7 +308,7 @@ fn a_repeated_key_does_not_allow_replays() {
     let mut update = StreamUpdate {
         remote: ANNOUNCED.into(),
         remote_rtcp: ([127, 0, 0, 1], 4001).into(),
-        codec: Codec::Pcmu,
+        format: Format::of(Codec::Pcmu),
         event_types: EventTypes::default(),
         their_key: Some(theirs),
     };
@@ -331,7 +331,7 @@ fn an_update_starts_a_new_source_rule_only_if_the_address_changes() {
     let mut update = StreamUpdate {
         remote: ANNOUNCED.into(),
         remote_rtcp: ([127, 0, 0, 1], 4001).into(),
-        codec: Codec::Pcmu,
+        format: Format::of(Codec::Pcmu),
         event_types: EventTypes::default(),
         their_key: None,
     };

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::sip::message::Response;
+use crate::sip::sdp;
 
 /// The maximum number of digests. Repetitions of further responses count as new.
 const MAX_DIGESTS: usize = 8;
@@ -29,8 +30,8 @@ impl ProvisionalResponses {
         if self.digests.len() < MAX_DIGESTS {
             self.digests.push(digest);
         }
-        if !response.body().is_empty() {
-            self.describe(tag, response.body());
+        if let Some(description) = sdp::find(response) {
+            self.describe(tag, description);
         }
         true
     }

@@ -17,7 +17,7 @@ use crate::sip::message::Method;
 use crate::sip::message::gateway_uri::GatewayUri;
 use crate::sip::message::hop::Hop;
 use crate::sip::message::write::Draft;
-use crate::sip::sdp;
+use crate::sip::sdp::{self, LocalDescription};
 
 mod early;
 mod fork;
@@ -68,7 +68,7 @@ pub(super) struct Leg {
     request_uri: String,
     fields: Vec<(&'static str, String)>,
     /// Our media description, until the end of the call.
-    sdp: Vec<u8>,
+    sdp: LocalDescription,
     /// The provisional responses, until a final one.
     provisional: Option<Box<ProvisionalResponses>>,
     /// The dialogs of reliable provisional responses, until a final response.
@@ -116,7 +116,7 @@ impl Leg {
             invite_bytes: None,
             request_uri: invite.request_uri,
             fields: invite.fields,
-            sdp: invite.sdp,
+            sdp: LocalDescription::new(invite.sdp),
             provisional: None,
             early_dialogs: None,
             session_seconds: SESSION_SECONDS,
@@ -139,7 +139,7 @@ impl Leg {
         let (identity, uri) = (&self.identity, &self.request_uri);
         self.cseq += 1;
         self.invite_branch = cx.branch();
-        self.authorization = cx.authorize(identity, Method::Invite, uri, &self.sdp);
+        self.authorization = cx.authorize(identity, Method::Invite, uri, self.sdp.text());
         let mut draft = self.request(Method::Invite, None);
         draft
             .field("Contact", contact(&self.identity))
@@ -154,7 +154,7 @@ impl Leg {
         for (name, value) in &self.authorization {
             draft.field(name, value);
         }
-        draft.body(sdp::CONTENT_TYPE, self.sdp.clone());
+        draft.body(sdp::CONTENT_TYPE, self.sdp.text().to_vec());
         let bytes: Arc<[u8]> = draft.bytes().into();
         cx.send(self.identity.gateway, Method::Invite, &bytes);
         self.invite = InviteTransaction::start(
@@ -215,7 +215,7 @@ impl Leg {
 
     /// Drops the data that only an active call needs.
     fn release(&mut self) {
-        self.sdp = Vec::new();
+        self.sdp = LocalDescription::default();
         self.fields = Vec::new();
         self.authorization = Vec::new();
         self.answered = AnsweredRealms::default();
@@ -359,7 +359,7 @@ impl Leg {
             + self.identity.bytes_held()
             + self.invite_branch.capacity()
             + self.request_uri.capacity()
-            + self.sdp.capacity()
+            + self.sdp.bytes_held()
             + self.forks.capacity() * size_of::<Fork>()
             + shared(&self.invite_bytes)
             + shared(&self.failure_ack)

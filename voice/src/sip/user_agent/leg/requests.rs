@@ -38,8 +38,8 @@ impl Leg {
         match request.method() {
             Method::Ack => {
                 // Its body answers our offer, which the far end requested by an INVITE without an offer.
-                if is_call && !request.body().is_empty() {
-                    self.emit_media_change(request, cx);
+                if is_call && let Some(answer) = sdp::find(request) {
+                    emit_media_change(answer, cx);
                 }
                 return true;
             }
@@ -60,7 +60,8 @@ impl Leg {
             Method::Invite | Method::Update => match dialog.accept_cseq(request.cseq()) {
                 true => {
                     dialog.refresh_target(request, &self.identity);
-                    return self.renegotiate(request, from, cx);
+                    self.renegotiate(request, from, cx);
+                    return true;
                 }
                 false => 500,
             },
@@ -105,12 +106,13 @@ impl Leg {
             Method::Update if requires_unsupported(request) => 420,
             Method::Update if dialog.accept_cseq(request.cseq()) => {
                 dialog.refresh_target(request, &self.identity);
-                if let (false, Some(provisional)) =
-                    (request.body().is_empty(), &mut self.provisional)
+                let is_accepted = self.renegotiate(request, from, cx);
+                if let (true, Some(offer), Some(provisional)) =
+                    (is_accepted, sdp::find(request), &mut self.provisional)
                 {
-                    provisional.describe(remote_tag, request.body());
+                    provisional.describe(remote_tag, offer);
                 }
-                return self.renegotiate(request, from, cx);
+                return true;
             }
             Method::Update => 500,
             _ => 481,
@@ -129,7 +131,7 @@ impl Leg {
         }
     }
 
-    /// Responds to an INVITE or UPDATE, with our answer to its offer.
+    /// Responds to an INVITE or UPDATE, with our answer to its offer. Returns whether it is accepted.
     fn renegotiate(&mut self, request: &Request, from: Hop, cx: &mut Context<'_>) -> bool {
         if let Some((cseq, response)) = &self.last_response
             && *cseq == request.cseq()
@@ -142,31 +144,27 @@ impl Leg {
         draft.field("Contact", contact(&self.identity));
         draft.field("Allow", ALLOW).field("Supported", SUPPORTED);
         confirm_session_timer(request, &mut draft);
-        match (request.body(), request.method()) {
-            ([], Method::Invite) => _ = draft.body(sdp::CONTENT_TYPE, self.sdp.clone()),
-            ([], _) => {}
-            (offer, _) => match sdp::answer(&self.sdp, offer) {
-                Ok(ours) => {
-                    self.sdp = ours.into_bytes();
-                    draft.body(sdp::CONTENT_TYPE, self.sdp.clone());
-                    if self.call.is_some() {
-                        self.emit_media_change(request, cx);
-                    }
-                }
+        let offer = sdp::find(request);
+        match (offer, request.method()) {
+            (None, Method::Invite) => {
+                draft.body(sdp::CONTENT_TYPE, self.sdp.offer().to_vec());
+            }
+            (None, _) => {}
+            (Some(offer), _) => match self.sdp.answer(offer) {
+                Ok(answer) => _ = draft.body(sdp::CONTENT_TYPE, answer.to_vec()),
                 Err(_) => {
                     self.respond(request, 488, from, cx);
-                    return true;
+                    return false;
                 }
             },
+        }
+        if let Some(offer) = offer.filter(|_| self.call.is_some()) {
+            emit_media_change(offer, cx);
         }
         let bytes: Arc<[u8]> = draft.bytes().into();
         cx.respond(response_hop(request, from), 200, &bytes);
         self.last_response = Some((request.cseq(), bytes));
         true
-    }
-
-    fn emit_media_change(&self, request: &Request, cx: &mut Context<'_>) {
-        cx.emit(SipEvent::MediaChanged { sdp: request.body().to_vec() });
     }
 
     /// Responds without a media description.
@@ -185,6 +183,10 @@ impl Leg {
         }
         cx.respond(response_hop(request, from), code, &draft.bytes().into());
     }
+}
+
+fn emit_media_change(description: &[u8], cx: &mut Context<'_>) {
+    cx.emit(SipEvent::MediaChanged { sdp: description.to_vec() });
 }
 
 /// Confirms the session interval of a request, and which side refreshes the session (RFC 4028 §9).

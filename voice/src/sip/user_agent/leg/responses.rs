@@ -19,6 +19,7 @@ use super::fork::Fork;
 use super::{Leg, SESSION_SECONDS, SupersededInvite};
 use crate::sip::message::header::{Name, leading_number};
 use crate::sip::message::{Method, Response};
+use crate::sip::sdp;
 use crate::sip::user_agent::call::SipEvent;
 use crate::sip::user_agent::context::Context;
 use crate::sip::user_agent::dialog::Dialog;
@@ -53,9 +54,15 @@ impl Leg {
             },
             Method::Prack => {
                 let dialogs = self.early_dialogs.as_mut();
-                dialogs.is_some_and(|dialogs| {
+                let is_ours = dialogs.is_some_and(|dialogs| {
                     dialogs.handle_prack_response(response, &self.identity, cx)
-                })
+                });
+                if let (true, 200..=299, Some(sdp), Some(provisional)) =
+                    (is_ours, response.code(), sdp::find(response), &mut self.provisional)
+                {
+                    provisional.describe(response.to_tag().unwrap_or_default(), sdp);
+                }
+                is_ours
             }
             Method::Bye => self
                 .forks
@@ -76,6 +83,9 @@ impl Leg {
                         dialogs.handle_provisional(response, identity, target, self.cseq, cx);
                         if self.provisional.get_or_insert_default().is_new(response) {
                             cx.emit(SipEvent::Provisional { code });
+                            if let Some(sdp) = sdp::find(response) {
+                                cx.emit(SipEvent::EarlyDescription { sdp: sdp.to_vec() });
+                            }
                         }
                     }
                     InviteState::Abandoned => self.send_cancel(cx),
@@ -111,11 +121,13 @@ impl Leg {
             self.early_dialogs = None;
             self.call = Some(self.forks.len());
             let provisional = self.provisional.take();
-            let sdp = match response.body() {
-                [] => provisional.and_then(|p| p.description_for(tag)),
-                body => Some(body.to_vec()),
+            let sdp = match sdp::find(response) {
+                None => provisional.and_then(|p| p.description_for(tag)),
+                Some(description) => Some(description.to_vec()),
             };
-            cx.emit(SipEvent::Answered { code: response.code(), sdp: sdp.unwrap_or_default() });
+            let sdp = sdp.unwrap_or_default();
+            self.sdp.accepted(&sdp);
+            cx.emit(SipEvent::Answered { code: response.code(), sdp });
         } else {
             fork.hang_up(identity, cx);
         }

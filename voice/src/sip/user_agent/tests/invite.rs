@@ -89,8 +89,9 @@ fn a_repeated_provisional_response_is_reported_once_and_a_changed_one_again() {
     }
     scene.answer_with(183, "b", "v=0");
     scene.answer_with(183, "b", "v=1");
-    let codes = scene.events().into_iter().map(|event| match event {
-        SipEvent::Provisional { code } => code,
+    let codes = scene.events().into_iter().filter_map(|event| match event {
+        SipEvent::Provisional { code } => Some(code),
+        SipEvent::EarlyDescription { .. } => None,
         other => panic!("{other:?}"),
     });
     assert_eq!(codes.collect::<Vec<_>>(), [180, 100, 183, 183]);

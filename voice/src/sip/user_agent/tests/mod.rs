@@ -7,6 +7,7 @@ use crate::sip::message::header::Name;
 
 mod answer;
 mod authorization;
+mod descriptions;
 mod hang_up;
 mod invite;
 mod next_hop;

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::audio::g711::Codec;
+use crate::audio::g711::{Codec, Format};
 use crate::rtp::wire::packet;
 use crate::rtp::wire::packet::HEADER_BYTES;
 use crate::rtp::wire::telephone_event::{DtmfKey, EventTypes, KeyChange, KeySource};
@@ -86,7 +86,7 @@ impl Fixture {
             remote,
             remote_rtcp: self.far_rtcp.local_addr().unwrap(),
             gateway: LOOPBACK,
-            codec: Codec::Pcma,
+            format: Format::of(Codec::Pcma),
             script,
             frames_per_packet: 1,
             event_types: EventTypes::default(),

@@ -13,7 +13,7 @@ fn an_updated_stream_continues_at_its_new_address() {
         StreamUpdate {
             remote: address(&new_remote),
             remote_rtcp: address(&rtcp),
-            codec: Codec::Pcma,
+            format: Format::of(Codec::Pcma),
             event_types: events(96),
             their_key: None,
         },

@@ -256,7 +256,9 @@ impl Storm {
         let ours = &mut self.calls[index].2;
         let input = match event {
             SipEvent::Provisional { code } => CallInput::Provisional { code: *code },
-            SipEvent::MediaChanged { .. } | SipEvent::KeyPressed { .. } => return,
+            SipEvent::EarlyDescription { .. }
+            | SipEvent::MediaChanged { .. }
+            | SipEvent::KeyPressed { .. } => return,
             SipEvent::Answered { .. } => {
                 assert!(!ours.was_answered, "seed {seed}: answered twice");
                 // An event from before the hang-up may still be queued.

@@ -1,4 +1,4 @@
-//! Resolves the host names of next hops by DNS, for the user agent. One task, with a bounded number of queries.
+//! Resolves host names that far ends give, by DNS. One task, with a bounded number of queries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ const FAILURE_TTL: Duration = Duration::from_secs(30);
 
 /// The handle of the task. It ends with its last handle.
 #[derive(Clone)]
-pub(super) struct NextHopResolver {
+pub(super) struct NameResolver {
     names: mpsc::Sender<Arc<GatewayUri>>,
 }
 
-impl NextHopResolver {
+impl NameResolver {
     /// Starts the task on the current runtime. It posts [`Command::Resolved`].
-    pub fn start(locator: Locator, inbox: Arc<Inbox>) -> NextHopResolver {
+    pub fn start(locator: Locator, inbox: Arc<Inbox>) -> NameResolver {
         let (names, waiting) = mpsc::channel(MAX_WAITING);
         tokio::spawn(run(locator, waiting, inbox));
-        NextHopResolver { names }
+        NameResolver { names }
     }
 
     /// Looks up a name. Returns whether there will be an answer.
