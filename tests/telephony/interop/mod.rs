@@ -1,7 +1,7 @@
 //! Independent peers: Kamailio as a carrier's registrar and SBC, baresip as a phone that records and
 //! presses keys, and a separate recogniser for the recordings.
 
-mod peers;
+pub mod peers;
 mod phones;
 mod sbcs;
 

@@ -2,6 +2,7 @@
 //! defines, with a correct wallet and with every SIP message as SIPp's scenario expects.
 
 mod authorization;
+mod descriptions;
 mod far_end;
 mod gateways;
 mod media;

@@ -15,13 +15,13 @@ use super::{CASH, DELIVERED, PRICE, QUICK, assert_end, assert_total};
 use harness::{Backend, Gateway, cases, phone};
 
 /// dnsmasq with only these records. Killed when dropped.
-struct NameServer {
-    address: String,
+pub struct NameServer {
+    pub address: String,
     dnsmasq: Child,
 }
 
 impl NameServer {
-    fn start(records: &[String]) -> NameServer {
+    pub fn start(records: &[String]) -> NameServer {
         let port = free_port();
         let mut dnsmasq = Command::new("dnsmasq")
             .args(["--keep-in-foreground", "--conf-file=/dev/null", "--user=", "--pid-file="])
