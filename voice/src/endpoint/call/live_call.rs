@@ -181,6 +181,7 @@ impl LiveCall {
         self.report.codec = Some(agreed.format.codec);
         self.report.is_protected = agreed.srtp_keys.is_some();
         if let Some(host) = agreed.host.clone() {
+            self.hold(self.is_held || !agreed.direction.receives());
             return MediaPath::Unresolved { host, agreed: Box::new(agreed) };
         }
         let is_held = agreed.is_held();
