@@ -99,12 +99,6 @@ pub fn resolver_with_servers(servers: &[SocketAddr]) -> ResolverBuilder<TokioRun
     TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
 }
 
-impl fmt::Debug for Locator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Locator").field("families", &self.families).finish_non_exhaustive()
-    }
-}
-
 impl Locator {
     /// A locator that uses the system's DNS servers and hosts file.
     ///
