@@ -299,7 +299,7 @@ impl Call {
     /// Whether a key could change anything from now on.
     pub fn takes_keys(&self, now: Instant) -> bool {
         match self.state {
-            CallState::AwaitingKey => true,
+            CallState::AwaitingMedia | CallState::AwaitingKey => true,
             CallState::Speaking => self.may_repeat(now),
             CallState::Dialling | CallState::Proceeding | CallState::Ringing | CallState::Ended => {
                 false
