@@ -5,6 +5,7 @@
 pub mod account;
 pub mod billing;
 pub mod call;
+pub mod customer_fields;
 pub mod idempotency;
 pub mod ids;
 pub mod money;

@@ -5,10 +5,15 @@ use std::fmt;
 use thiserror::Error;
 use zeroize::Zeroize;
 
+use crate::schema::{schema, words};
+
 /// The most digits of a code.
 pub const MAX_DIGITS: usize = 8;
 /// The fewest digits of a code.
 pub const MIN_DIGITS: usize = 4;
+
+/// How often a code is read at most before the callee asks for it.
+pub const MAX_REPEAT: u8 = 3;
 
 /// A one-time code of 4–8 digits. It is never stored. `Debug` hides it, and its memory is wiped on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,6 +89,8 @@ impl Language {
         }
     }
 }
+
+schema!(Language, "Language", words("The voice: Vietnamese or English.", ["vi", "en"]));
 
 /// How a code is read aloud.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

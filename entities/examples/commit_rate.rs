@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
@@ -157,6 +158,7 @@ impl Bench {
             key_id: KeyId(self.account_id.0),
             test: false,
             sandbox: false,
+            fields: CustomerFields::default(),
             phone,
             carrier: phone.carrier(&self.plan).expect("a parsed number has a carrier"),
             cost: Micros::new(22_000),

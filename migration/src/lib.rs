@@ -21,7 +21,7 @@ macro_rules! sql_files {
 }
 
 /// All migrations, in order.
-const FILES: [SqlFile; 12] = sql_files![
+const FILES: [SqlFile; 13] = sql_files![
     "m0001_cluster"
     "m0002_accounts"
     "m0003_ledger"
@@ -34,6 +34,7 @@ const FILES: [SqlFile; 12] = sql_files![
     "m0010_disk_probe"
     "m0011_delivery_marks"
     "m0012_time_zones"
+    "m0013_customer_fields"
 ];
 
 /// The table of the applied migrations, as sea-orm-migration creates it.

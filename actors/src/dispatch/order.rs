@@ -1,5 +1,6 @@
 //! What the API asks the dispatcher for: one OTP.
 
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Reading};
@@ -23,6 +24,7 @@ pub struct OtpOrder {
     pub carrier: Carrier,
     pub cost: Micros,
     pub reading: Reading,
+    pub fields: CustomerFields,
 }
 
 /// A new delivery's id, and the clock of its records, which starts at the time in the id.

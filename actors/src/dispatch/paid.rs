@@ -59,6 +59,7 @@ impl Paid {
             error_code: outcome.error_code,
             created_at_ms: self.order.clock.start_ms(),
             completed_at_ms,
+            fields: self.order.fields.clone(),
         };
         Settlement {
             delivery_id: self.order.delivery_id,

@@ -173,6 +173,7 @@ impl Dispatcher {
             carrier: order.carrier,
             cost: order.cost,
             created_at_ms: order.clock.start_ms(),
+            fields: order.fields.clone(),
             window_from_ms,
             window_until_ms: window_until_ms(window_from_ms),
             idempotent: idempotent.clone(),

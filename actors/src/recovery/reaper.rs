@@ -48,6 +48,7 @@ pub(crate) fn interrupted(unfinished: &UnfinishedDelivery, policy: RefundPolicy)
         error_code: outcome.error_code,
         created_at_ms: delivery.created_at_ms,
         completed_at_ms,
+        fields: delivery.fields.clone(),
     };
     Settlement {
         delivery_id: delivery.id,

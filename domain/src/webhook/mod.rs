@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::call::outcome::Status;
+use crate::customer_fields::{CustomerFields, Metadata, Reference};
 use crate::ids::DeliveryId;
 use crate::money::Micros;
 use crate::phone::Phone;
@@ -34,12 +35,14 @@ pub fn test_body(delivery_id: DeliveryId, at_ms: i64) -> String {
         error_code: None,
         created_at: rfc3339(at_ms),
         completed_at: rfc3339(at_ms),
+        reference: None,
+        metadata: None,
     }
     .text()
 }
 
 /// The content of a final event. Times are UTC, in milliseconds since 1970.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Event {
     pub delivery_id: DeliveryId,
     pub phone: Phone,
@@ -49,6 +52,7 @@ pub struct Event {
     pub error_code: Option<&'static str>,
     pub created_at_ms: i64,
     pub completed_at_ms: i64,
+    pub fields: CustomerFields,
 }
 
 /// The type of a final event: `otp.delivered` or `otp.failed`.
@@ -72,14 +76,16 @@ impl Event {
             error_code: self.error_code,
             created_at: rfc3339(self.created_at_ms),
             completed_at: rfc3339(self.completed_at_ms),
+            reference: self.fields.reference.as_ref(),
+            metadata: self.fields.metadata.as_ref(),
         }
         .text()
     }
 }
 
-/// The body of an event about one OTP.
+/// The body of an event about one OTP. What the customer did not give is left out.
 #[derive(Serialize)]
-struct Body {
+struct Body<'a> {
     r#type: &'static str,
     id: DeliveryId,
     phone: String,
@@ -89,9 +95,13 @@ struct Body {
     error_code: Option<&'static str>,
     created_at: String,
     completed_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a Reference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Metadata>,
 }
 
-impl Body {
+impl Body<'_> {
     fn text(&self) -> String {
         serde_json::to_string(self).expect("plain fields are serializable")
     }
@@ -190,6 +200,7 @@ mod tests {
             error_code: None,
             created_at_ms: 1_779_703_200_000,
             completed_at_ms: 1_779_703_225_000,
+            fields: CustomerFields::default(),
         };
         assert_eq!(
             event.body(),
@@ -203,5 +214,12 @@ mod tests {
         let failed = Event { status: Status::Failed, error_code: Some("busy"), ..event };
         assert!(failed.body().contains(r#""error_code":"busy""#));
         assert!(failed.body().starts_with(r#"{"type":"otp.failed""#));
+        let fields = CustomerFields {
+            reference: Reference::parse("order-42"),
+            metadata: Metadata::parse(r#"{"z":"1","a":"2"}"#).ok(),
+        };
+        let body = Event { fields, ..failed }.body();
+        let end = r#""completed_at":"2026-05-25T10:00:25Z","reference":"order-42","metadata":{"z":"1","a":"2"}}"#;
+        assert!(body.ends_with(end), "{body}");
     }
 }

@@ -5,6 +5,7 @@ use std::task::Poll;
 use nexo_domain::billing::ledger::{Bucket, Buckets, Parts};
 use nexo_domain::call::outcome::Status;
 use nexo_domain::call::steps::{CallStep, StepKind};
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, EndpointId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
@@ -161,6 +162,7 @@ pub fn otp(account: AccountId, number: u32) -> Debit {
         key_id: KeyId(Uuid::from_u128(7)),
         test: false,
         sandbox: false,
+        fields: CustomerFields::default(),
         phone,
         carrier: phone.carrier(&CarrierPlan::vietnam()).unwrap(),
         cost: Micros::new(COST),
@@ -203,6 +205,7 @@ pub fn delivered_event(debit: &Debit) -> Event {
         error_code: None,
         created_at_ms: debit.created_at_ms,
         completed_at_ms: NOW + 25_000,
+        fields: CustomerFields::default(),
     }
 }
 
@@ -261,6 +264,7 @@ pub fn interrupted(unfinished: &UnfinishedDelivery) -> Settlement {
             error_code: Some("interrupted"),
             created_at_ms: delivery.created_at_ms,
             completed_at_ms: NOW + 1,
+            fields: CustomerFields::default(),
         }),
         trace: None,
         releases_key: None,

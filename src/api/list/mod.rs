@@ -30,7 +30,7 @@ pub(super) trait List: Sized + 'static {
     /// The header of the CSV.
     const COLUMNS: &'static [&'static str];
     const FILE_NAME: &'static str;
-    type Filter: Copy;
+    type Filter: Clone;
     type Row;
     /// The position after which a page starts.
     type Place: Copy;
@@ -167,7 +167,8 @@ fn csv<L: List>(
     };
     export::stream(L::FILE_NAME, first, export, move |after| {
         let state = state.clone();
-        let query = Query::<L> { after: Some(after), ..query };
+        let filter = query.filter.clone();
+        let query = Query::<L> { filter, after: Some(after), ..query };
         async move {
             let page = L::page(&state, &query, export::ROWS_PER_CHUNK).await?;
             Ok(Chunk { text: export::csv(page.rows.iter().map(L::cells)), next: page.next })

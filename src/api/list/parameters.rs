@@ -34,10 +34,10 @@ impl Parameters {
             let Some(name) = known.iter().copied().find(|known| *known == decoded) else {
                 return Err(unknown(&decoded, known));
             };
-            let value = percent_decoded(value)
-                .ok_or_else(|| invalid(name, "percent-encoded UTF-8".to_owned()))?;
+            let value =
+                percent_decoded(value).ok_or_else(|| invalid(name, "percent-encoded UTF-8"))?;
             if given.iter().any(|(other, _)| *other == name) {
-                return Err(invalid(name, "given once".to_owned()));
+                return Err(invalid(name, "given once"));
             }
             given.push((name, value));
         }
@@ -60,7 +60,7 @@ impl Parameters {
             None => Ok(None),
             Some((_, value)) => match read(value) {
                 Some(value) => Ok(Some(value)),
-                None => Err(invalid(name, allowed())),
+                None => Err(invalid(name, &allowed())),
             },
         }
     }
@@ -120,7 +120,8 @@ impl Parameters {
     }
 }
 
-fn invalid(name: &str, allowed: String) -> ApiError {
+/// The refusal of a parameter: of a query, or of a body.
+pub fn invalid(name: &str, allowed: &str) -> ApiError {
     ApiError::InvalidParameter {
         message: format!("The parameter {name} must be {allowed}."),
         parameter: name.to_owned(),

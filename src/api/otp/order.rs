@@ -3,9 +3,10 @@
 use nexo_actors::dispatch::{Dispatched, OtpOrder, new_delivery};
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::call::acceptance::Accepted;
+use nexo_domain::customer_fields::{CustomerFields, Metadata, Reference};
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::money::Micros;
-use nexo_domain::otp::{Code, Reading};
+use nexo_domain::otp::{Code, Language, MAX_REPEAT, Reading};
 use nexo_domain::phone::Phone;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,7 +16,11 @@ use zeroize::Zeroizing;
 use crate::api::auth::keyring::Key;
 use crate::api::error::ApiError;
 use crate::api::json;
+use crate::api::list::parameters::invalid;
 use crate::api::state::ApiState;
+
+/// What `repeat` may be.
+const REPEATS: &str = "1, 2 or 3";
 
 /// A request to send an OTP.
 ///
@@ -30,6 +35,20 @@ pub(in crate::api) struct SendOtp<'a> {
     #[serde(borrow)]
     #[schema(value_type = String, required = true, pattern = "^[0-9]{4,8}$", example = "482917")]
     code: Option<&'a RawValue>,
+    /// The language of this call: `vi` or `en`. Default: the account's.
+    #[serde(borrow)]
+    #[schema(value_type = Option<Language>)]
+    language: Option<&'a RawValue>,
+    /// How often the code is read. Default: `[calls] repeat`.
+    #[serde(borrow)]
+    #[schema(value_type = Option<u8>, minimum = 1, maximum = 3)]
+    repeat: Option<&'a RawValue>,
+    #[serde(borrow)]
+    #[schema(value_type = Option<Reference>, example = "order-42")]
+    reference: Option<&'a RawValue>,
+    #[serde(borrow)]
+    #[schema(value_type = Option<Metadata>)]
+    metadata: Option<&'a RawValue>,
 }
 
 /// Checks the body in the documented order and makes the order for the dispatcher.
@@ -37,8 +56,8 @@ pub(in crate::api) struct SendOtp<'a> {
 /// # Errors
 /// The first check that fails. Nothing has been claimed or spent.
 pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder, ApiError> {
-    let (phone, code) = read_otp(body, state)?;
-    let carrier = state.routing.carrier(phone).ok_or(ApiError::NoCarrier)?;
+    let request = Request::read(body, state)?;
+    let carrier = state.routing.carrier(request.phone).ok_or(ApiError::NoCarrier)?;
     if state.is_draining() || state.store.stop_reason().is_some() {
         return Err(ApiError::Overloaded);
     }
@@ -48,6 +67,7 @@ pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder
         taken.map_err(ApiError::QuotaExceeded)?;
     }
     let terms = state.terms.current();
+    let reading = request.reading(key.language, terms.reading);
     let (delivery_id, clock) = new_delivery();
     Ok(OtpOrder {
         delivery_id,
@@ -55,14 +75,12 @@ pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder
         account_id: key.account_id,
         key_id: key.key_id,
         test: key.test,
-        phone,
-        code,
+        phone: request.phone,
+        code: request.code,
         carrier,
         cost: if key.test { Micros::ZERO } else { terms.price },
-        reading: Reading {
-            language: key.language.unwrap_or(terms.reading.language),
-            ..terms.reading
-        },
+        reading,
+        fields: request.fields,
     })
 }
 
@@ -139,19 +157,86 @@ fn has_written_nothing(outcome: &Dispatched) -> bool {
     )
 }
 
-fn read_otp(body: &[u8], state: &ApiState) -> Result<(Phone, Code), ApiError> {
-    const NOT_AN_OBJECT: ApiError = ApiError::InvalidRequest(
-        "Send a JSON object in UTF-8 with phone and code, each once, such as {\"phone\":\"+84981234567\",\"code\":\"482917\"}.",
-    );
-    let body: SendOtp = json::object(body).ok_or(NOT_AN_OBJECT)?;
-    let phone = string(body.phone).ok_or(ApiError::PhoneMissing)?;
-    let phone = Phone::parse(&phone, &state.routing.plan).map_err(ApiError::InvalidPhone)?;
-    let code = string(body.code).ok_or(ApiError::InvalidCode)?;
-    let code = Code::parse(&code).map_err(|_| ApiError::InvalidCode)?;
-    Ok((phone, code))
+/// A checked body.
+struct Request {
+    phone: Phone,
+    code: Code,
+    language: Option<Language>,
+    repeat: Option<u8>,
+    fields: CustomerFields,
+}
+
+impl Request {
+    fn read(body: &[u8], state: &ApiState) -> Result<Request, ApiError> {
+        const NOT_AN_OBJECT: ApiError = ApiError::InvalidRequest(
+            "Send a JSON object in UTF-8 with phone and code, each once, such as {\"phone\":\"+84981234567\",\"code\":\"482917\"}.",
+        );
+        let body: SendOtp = json::object(body).ok_or(NOT_AN_OBJECT)?;
+        let language = option(body.language, "language", "\"vi\" or \"en\"", |raw| {
+            Language::from_code(&string(Some(raw))?)
+        })?;
+        let repeat = option(body.repeat, "repeat", REPEATS, |raw| {
+            let times: u8 = serde_json::from_str(raw.get()).ok()?;
+            (1..=MAX_REPEAT).contains(&times).then_some(times)
+        })?;
+        let fields = CustomerFields::parse(body.reference, body.metadata);
+        let fields = fields.map_err(|(name, allowed)| invalid(name, &allowed))?;
+        let phone = string(body.phone).ok_or(ApiError::PhoneMissing)?;
+        let phone = Phone::parse(&phone, &state.routing.plan).map_err(ApiError::InvalidPhone)?;
+        let code = string(body.code).ok_or(ApiError::InvalidCode)?;
+        let code = Code::parse(&code).map_err(|_| ApiError::InvalidCode)?;
+        Ok(Request { phone, code, language, repeat, fields })
+    }
+
+    /// How the code is read: as the request says, else in the account's language, else as configured.
+    fn reading(&self, of_account: Option<Language>, configured: Reading) -> Reading {
+        Reading {
+            language: self.language.or(of_account).unwrap_or(configured.language),
+            repeat: self.repeat.unwrap_or(configured.repeat),
+            ..configured
+        }
+    }
+}
+
+/// An optional value of the body; null counts as absent.
+fn option<T>(
+    value: Option<&RawValue>,
+    name: &'static str,
+    allowed: &str,
+    read: impl FnOnce(&RawValue) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    match value {
+        None => Ok(None),
+        Some(raw) => read(raw).map(Some).ok_or_else(|| invalid(name, allowed)),
+    }
 }
 
 /// The value, if it is a JSON string.
 fn string(value: Option<&RawValue>) -> Option<Zeroizing<String>> {
     serde_json::from_str::<String>(value?.get()).ok().map(Zeroizing::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use nexo_domain::phone::carrier_plan::CarrierPlan;
+
+    use super::*;
+
+    #[test]
+    fn the_request_then_the_account_then_the_configuration_decides_how_a_code_is_read() {
+        let configured = Reading { language: Language::Vi, repeat: 2, digit_gap_ms: 350 };
+        let mut request = Request {
+            phone: Phone::parse("+84981234567", &CarrierPlan::vietnam()).unwrap(),
+            code: Code::parse("482917").unwrap(),
+            language: None,
+            repeat: None,
+            fields: CustomerFields::default(),
+        };
+        assert_eq!(request.reading(None, configured), configured);
+        let english = Reading { language: Language::En, ..configured };
+        assert_eq!(request.reading(Some(Language::En), configured), english);
+        (request.language, request.repeat) = (Some(Language::Vi), Some(3));
+        let asked = Reading { repeat: 3, ..configured };
+        assert_eq!(request.reading(Some(Language::En), configured), asked);
+    }
 }

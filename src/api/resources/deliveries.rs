@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_domain::call::outcome::Status;
+use nexo_domain::customer_fields::{MAX_REFERENCE_CHARS, Reference};
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
@@ -48,6 +49,7 @@ pub(in crate::api) struct DeliveryList {
         ("status" = Option<Status>, Query, description = "Only OTPs with this status."),
         ("carrier" = Option<Carrier>, Query, description = "Only OTPs of this carrier."),
         ("phone" = Option<Phone>, Query, description = "The whole number in E.164.", example = "+84981234567"),
+        ("reference" = Option<Reference>, Query, description = "Only OTPs with this reference."),
         ("from" = Option<TimeOrDate>, Query, description = "RFC 3339 time or date (midnight UTC), inclusive.", example = "2026-05-25T00:00:00+07:00"),
         ("to" = Option<TimeOrDate>, Query, description = "RFC 3339 time or date, exclusive.", example = "2026-05-26"),
     ),
@@ -93,7 +95,7 @@ struct Deliveries;
 
 impl List for Deliveries {
     const PARAMETERS: &'static [&'static str] =
-        &["limit", "cursor", "status", "carrier", "phone", "from", "to"];
+        &["limit", "cursor", "status", "carrier", "phone", "reference", "from", "to"];
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "phone",
@@ -105,6 +107,7 @@ impl List for Deliveries {
         "created_at",
         "completed_at",
         "refunded",
+        "reference",
     ];
     const FILE_NAME: &'static str = "deliveries.csv";
     type Filter = DeliveryFilter;
@@ -119,6 +122,9 @@ impl List for Deliveries {
             carrier: parameters.word("carrier", &carriers)?,
             phone: parameters.get("phone", phone, || {
                 "a Vietnamese mobile in E.164, such as +84981234567".to_owned()
+            })?,
+            reference: parameters.get("reference", Reference::parse, || {
+                format!("1 to {MAX_REFERENCE_CHARS} printable characters")
             })?,
             from_ms: parameters.time("from")?,
             to_ms: parameters.time("to")?,
@@ -156,6 +162,12 @@ impl List for Deliveries {
             rfc3339(delivery.created_at_ms),
             delivery.completed_at_ms.map(rfc3339).unwrap_or_default(),
             delivery.refunded.to_string(),
+            delivery
+                .fields
+                .reference
+                .as_ref()
+                .map(|r| without_formula(r.as_str()))
+                .unwrap_or_default(),
         ]
     }
 

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_domain::call::outcome::{ErrorCode, Status};
+use nexo_domain::customer_fields::{Metadata, Reference};
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::RecordedPhone;
@@ -50,6 +51,10 @@ pub(in crate::api) struct ListedDelivery {
     completed_at: Option<String>,
     /// Whether the cost was refunded.
     refunded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<Reference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
 }
 
 impl ListedDelivery {
@@ -65,6 +70,8 @@ impl ListedDelivery {
             created_at: rfc3339(delivery.created_at_ms),
             completed_at: delivery.completed_at_ms.map(rfc3339),
             refunded: delivery.refunded,
+            reference: delivery.fields.reference.clone(),
+            metadata: delivery.fields.metadata.clone(),
         }
     }
 }

@@ -12,7 +12,7 @@ use nexo_actors::trunk::gateway::Gateway;
 use nexo_actors::trunk::monitor::tls_profiles;
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome};
 use nexo_domain::call::{CallEnd, CallLimits, Refusal, WeakChallenge};
-use nexo_domain::otp::{Code, Reading};
+use nexo_domain::otp::{Code, Language, MAX_REPEAT, Reading};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_voice::endpoint::{
@@ -51,6 +51,12 @@ pub struct Args {
     /// The gateway to call through [default: the one with the lowest priority value]
     #[arg(long, value_name = "NAME")]
     gateway: Option<String>,
+    /// The language of the voice, vi or en [default: calls.language]
+    #[arg(long, value_parser = args::language())]
+    language: Option<Language>,
+    /// How often the code is read, 1 to 3 [default: calls.repeat]
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_REPEAT)))]
+    repeat: Option<u8>,
 }
 
 /// Places the call and follows it to its end. The output is marked failed unless the code was read.
@@ -92,8 +98,8 @@ pub async fn run(config: &Config, args: Args, as_json: bool) -> anyhow::Result<C
         phone,
         code,
         reading: Reading {
-            language: config.calls.language,
-            repeat: config.calls.repeat,
+            language: args.language.unwrap_or(config.calls.language),
+            repeat: args.repeat.unwrap_or(config.calls.repeat),
             digit_gap_ms: config.calls.digit_gap_ms,
         },
         limits: CallLimits {

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, web};
 use maud::{Markup, html};
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::call::outcome::Status;
+use nexo_domain::customer_fields::Reference;
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
@@ -78,16 +79,20 @@ impl SearchForm {
         self.pairs().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// The filter; `Err` if the search text is not a phone number. Ids are handled before.
+    /// The filter; `Err` if the search text is neither a phone number nor a reference. Ids are handled before.
     fn filter(&self, l: Locale, site: &SiteState) -> Result<DeliveryFilter, ()> {
-        let phone = match self.search.as_str() {
+        let typed = self.search.as_str();
+        let phone = parse_phone(typed, site);
+        let reference = match typed {
             "" => None,
-            typed => Some(parse_phone(typed, site).ok_or(())?),
+            _ if phone.is_some() => None,
+            _ => Some(Reference::parse(typed).ok_or(())?),
         };
         Ok(DeliveryFilter {
             status: Status::named(&self.status),
             carrier: Carrier::named(&self.carrier),
             phone,
+            reference,
             from_ms: start_ms(l, &self.from),
             to_ms: end_ms(l, &self.to),
         })
@@ -239,6 +244,12 @@ fn facts(l: Locale, delivery: &Delivery) -> Markup {
                 }
                 @if let Some(code) = &delivery.error_code {
                     dt { (l.t(texts::ERROR_CODE)) } dd { code { (code) } }
+                }
+                @if let Some(reference) = &delivery.fields.reference {
+                    dt { (l.t(texts::REFERENCE)) } dd { (reference) }
+                }
+                @if let Some(metadata) = &delivery.fields.metadata {
+                    @for (name, value) in metadata.members() { dt { (name) } dd { (value) } }
                 }
                 dt { (l.t(texts::COST)) }
                 dd {

@@ -4,6 +4,7 @@ use anyhow::Context;
 use nexo_actors::clock::unix_ms;
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
@@ -121,6 +122,7 @@ impl Phones {
             key_id: KeyId(account_id.0),
             test: false,
             sandbox: false,
+            fields: CustomerFields::default(),
             phone,
             carrier: phone.carrier(&self.plan).context("a mobile number has a carrier")?,
             cost: COST,

@@ -3,6 +3,7 @@
 mod contract;
 mod idempotency;
 mod listing;
+mod options;
 mod ports;
 mod privacy;
 mod quotas;

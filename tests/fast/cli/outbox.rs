@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nexo_domain::call::outcome::Status;
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId, WebhookAttemptId};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
@@ -36,6 +37,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         key_id: KeyId(Uuid::now_v7()),
         test: false,
         sandbox: false,
+        fields: CustomerFields::default(),
         phone,
         carrier: phone.carrier(&plan).unwrap(),
         cost: Micros::ZERO,
@@ -58,6 +60,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         error_code: None,
         created_at_ms: 1,
         completed_at_ms: 3,
+        fields: CustomerFields::default(),
     };
     let settlement = Settlement {
         delivery_id,
@@ -72,7 +75,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         refund: false,
         release_window: false,
         attempts: Vec::new(),
-        event: Some(event),
+        event: Some(event.clone()),
         trace: None,
         releases_key: None,
     };

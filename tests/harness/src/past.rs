@@ -1,6 +1,7 @@
 //! Writes past deliveries to a gateway's database.
 
 use nexo_domain::call::outcome::Status;
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::ids::{AccountId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::Phone;
@@ -135,6 +136,7 @@ impl Past {
             key_id: self.key,
             test: false,
             sandbox: false,
+            fields: CustomerFields::default(),
             phone,
             carrier: phone.carrier(plan).unwrap(),
             cost: Micros::new(22_000),
@@ -177,6 +179,7 @@ fn end(
         error_code,
         created_at_ms: debit.created_at_ms,
         completed_at_ms: debit.created_at_ms + 20_000,
+        fields: CustomerFields::default(),
     };
     Settlement {
         delivery_id: debit.delivery_id,

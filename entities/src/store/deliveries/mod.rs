@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use nexo_domain::call::outcome::Status;
 use nexo_domain::call::steps;
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::RecordedPhone;
@@ -45,6 +46,7 @@ pub struct Delivery {
     pub completed_at_ms: Option<i64>,
     /// Whether the cost was refunded.
     pub refunded: bool,
+    pub fields: CustomerFields,
 }
 
 impl Delivery {
@@ -64,6 +66,7 @@ impl Delivery {
             created_at_ms: row.created_at_ms,
             completed_at_ms: row.completed_at_ms,
             refunded: row.refunded,
+            fields: record::customer_fields("deliveries", row.reference, row.metadata)?,
         })
     }
 }

@@ -8,6 +8,7 @@
 //! which matches may exist ([`super::filters`]).
 
 use nexo_domain::call::outcome::Status;
+use nexo_domain::customer_fields::Reference;
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
@@ -20,11 +21,12 @@ use crate::store::views::Deliveries;
 use crate::tables::deliveries::delivery::Entity;
 
 /// Selects deliveries of an account; the default selects all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryFilter {
     pub status: Option<Status>,
     pub carrier: Option<Carrier>,
     pub phone: Option<Phone>,
+    pub reference: Option<Reference>,
     /// Accepted at this time or later.
     pub from_ms: Option<i64>,
     /// Accepted before this time.
@@ -85,13 +87,15 @@ impl Deliveries<'_> {
         after: Option<DeliveryCursor>,
     ) -> Result<Vec<DeliveryFilter>, StoreError> {
         let may_be_rare = filter.phone.is_some() || filter.carrier.is_some();
-        // There are few `sent` deliveries; all are read.
-        if !may_be_rare || filter.status == Some(Status::Sent) {
-            return Ok(vec![*filter]);
+        // There are few `sent` deliveries; all are read. References have an index.
+        if !may_be_rare || filter.reference.is_some() || filter.status == Some(Status::Sent) {
+            return Ok(vec![filter.clone()]);
         }
         let to_ms = after.map_or(i64::MAX, |place| place.created_at_ms.saturating_add(1));
-        let searched =
-            DeliveryFilter { to_ms: Some(filter.to_ms.unwrap_or(i64::MAX).min(to_ms)), ..*filter };
+        let searched = DeliveryFilter {
+            to_ms: Some(filter.to_ms.unwrap_or(i64::MAX).min(to_ms)),
+            ..filter.clone()
+        };
         let query = SearchQuery {
             account,
             phone: filter.phone,
@@ -113,7 +117,7 @@ fn within(filter: &DeliveryFilter, range: Range) -> Option<DeliveryFilter> {
     (from_ms < to_ms).then_some(DeliveryFilter {
         from_ms: Some(from_ms),
         to_ms: Some(to_ms),
-        ..*filter
+        ..filter.clone()
     })
 }
 
@@ -151,6 +155,7 @@ impl Conditions {
         conditions.add("created_at_ms < ?", filter.to_ms);
         conditions.add("carrier = ?", filter.carrier.map(|c| c.name()));
         conditions.add("phone = ?", filter.phone.map(|p| p.to_string()));
+        conditions.add("reference = ?", filter.reference.as_ref().map(Reference::as_str));
         // The bound for the index search, then the order within a millisecond.
         let at = after.map(|place| place.created_at_ms);
         conditions.add("created_at_ms <= ?", at);
@@ -214,24 +219,24 @@ mod tests {
         let url = format!("sqlite://{}/plans.db", folder.path().display());
         let store = Store::connect(&url, 1).await.unwrap();
         nexo_migration::up(store.connection()).await.unwrap();
-        let none = DeliveryFilter::default();
+        let none = DeliveryFilter::default;
         let phone = Phone::parse("+84981234567", &CarrierPlan::vietnam()).ok();
         let carrier = Carrier::named("viettel");
         for (filter, index) in [
-            (none, "deliveries_by_account"),
-            (DeliveryFilter { phone, ..none }, "deliveries_by_account"),
-            (DeliveryFilter { carrier, ..none }, "deliveries_by_account"),
+            (none(), "deliveries_by_account"),
+            (DeliveryFilter { phone, ..none() }, "deliveries_by_account"),
+            (DeliveryFilter { carrier, ..none() }, "deliveries_by_account"),
             (
                 DeliveryFilter {
                     status: Some(Status::Failed),
                     from_ms: Some(0),
                     to_ms: Some(9),
-                    ..none
+                    ..none()
                 },
                 "deliveries_ended",
             ),
             (
-                DeliveryFilter { status: Some(Status::Delivered), phone, carrier, ..none },
+                DeliveryFilter { status: Some(Status::Delivered), phone, carrier, ..none() },
                 "deliveries_ended",
             ),
         ] {
@@ -241,7 +246,13 @@ mod tests {
             // Only the page's own rows are sorted.
             assert_eq!(plan.matches("TEMP B-TREE").count(), 1, "{filter:?}: {plan}");
         }
-        let sent = DeliveryFilter { status: Some(Status::Sent), ..none };
+        let reference = Reference::parse("order-42");
+        let filter = DeliveryFilter { reference, from_ms: Some(0), ..none() };
+        let plan_by_reference = plan(&store, &filter).await;
+        let found =
+            "USING INDEX deliveries_by_reference (account_id=? AND reference=? AND created_at_ms";
+        assert!(plan_by_reference.contains(found), "{plan_by_reference}");
+        let sent = DeliveryFilter { status: Some(Status::Sent), ..none() };
         let plan = plan(&store, &sent).await;
         assert!(plan.contains("USING INDEX deliveries_sent"), "{plan}");
     }

@@ -6,7 +6,7 @@
 
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::phone::Phone;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
 use crate::store::StoreError;
@@ -16,14 +16,16 @@ use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
 use crate::store::views::Deliveries;
 
+/// The customer may have put the number into its own fields, and a receiver may have echoed it, in another format. So
+/// the digits are replaced in international and national form.
 static MASK_DELIVERIES: Bulk = Bulk::new(
-    "UPDATE deliveries SET phone = v.column2",
-    &[Id, Text],
+    "UPDATE deliveries SET phone = v.column2, \
+     reference = REPLACE(REPLACE(reference, v.column3, v.column4), v.column5, v.column6), \
+     metadata = REPLACE(REPLACE(metadata, v.column3, v.column4), v.column5, v.column6)",
+    &[Id, Text, Text, Text, Text, Text],
     "WHERE deliveries.id = v.column1",
 );
 
-/// A receiver may have echoed the number in another format, so the digits are replaced in
-/// international and national form.
 static MASK_WEBHOOKS: Bulk = Bulk::new(
     "UPDATE webhook_attempts SET \
      body = REPLACE(REPLACE(body, v.column2, v.column3), v.column4, v.column5), \
@@ -72,15 +74,17 @@ impl Deliveries<'_> {
         for row in &found {
             let (id, phone): (Uuid, String) = row.try_get_many_by_index()?;
             let phone = record::phone("deliveries", &phone)?;
-            deliveries.push([id.into(), phone.masked().into()]);
-            let [abroad, home] = [phone.international(), phone.national()];
-            webhooks.push([
-                id.into(),
-                abroad.into(),
+            let digits: [Value; 4] = [
+                phone.international().into(),
                 masked_digits(phone, "84").into(),
-                home.into(),
+                phone.national().into(),
                 masked_digits(phone, "0").into(),
-            ]);
+            ];
+            let [abroad, masked_abroad, home, masked_home] = digits.clone();
+            let masked = phone.masked().into();
+            deliveries.push([id.into(), masked, abroad, masked_abroad, home, masked_home]);
+            let [abroad, masked_abroad, home, masked_home] = digits;
+            webhooks.push([id.into(), abroad, masked_abroad, home, masked_home]);
             last = Some(DeliveryId(id));
         }
         let next = last.filter(|_| found.len() == limit as usize);

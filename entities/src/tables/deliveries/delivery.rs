@@ -27,6 +27,10 @@ pub struct Model {
     pub sandbox: bool,
     /// Whether its end refunded the cost.
     pub refunded: bool,
+    /// The customer's own id.
+    pub reference: Option<String>,
+    /// A JSON object of strings.
+    pub metadata: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nexo_domain::billing::ledger::Bucket;
 use nexo_domain::call::outcome::Status;
+use nexo_domain::customer_fields::{CustomerFields, Reference};
 use nexo_domain::ids::{AccountId, DeliveryId};
 use nexo_domain::phone::carrier_plan::{Carrier, CarrierPlan};
 use nexo_entities::Store;
@@ -91,21 +92,28 @@ fn filter() -> impl Strategy<Value = DeliveryFilter> {
     let number = prop::option::of(0..6u32);
     let carrier = prop::option::of(prop::sample::select(vec![81u32, 98, 91]));
     let time = || prop::option::of(-1..12i64);
-    (status, number, carrier, time(), time()).prop_map(|(status, number, carrier, from, to)| {
-        DeliveryFilter {
-            status,
-            phone: number.map(phone),
-            carrier: carrier.and_then(|prefix| CarrierPlan::vietnam().carrier(prefix as u8)),
-            from_ms: from.map(|at| NOW + at),
-            to_ms: to.map(|at| NOW + at),
-        }
+    let reference = prop::option::of(0..3u32);
+    let parts = (status, number, carrier, reference, time(), time());
+    parts.prop_map(|(status, number, carrier, reference, from, to)| DeliveryFilter {
+        status,
+        phone: number.map(phone),
+        carrier: carrier.and_then(|prefix| CarrierPlan::vietnam().carrier(prefix as u8)),
+        reference: reference.and_then(self::reference),
+        from_ms: from.map(|at| NOW + at),
+        to_ms: to.map(|at| NOW + at),
     })
+}
+
+/// One of few references.
+fn reference(number: u32) -> Option<Reference> {
+    Reference::parse(&format!("r{number}"))
 }
 
 fn passes(filter: &DeliveryFilter, d: &Delivery) -> bool {
     filter.status.is_none_or(|s| s == d.status)
         && filter.carrier.is_none_or(|c| c == d.carrier)
         && filter.phone.is_none_or(|p| Some(p) == d.phone.whole())
+        && filter.reference.as_ref().is_none_or(|r| Some(r) == d.fields.reference.as_ref())
         && filter.from_ms.is_none_or(|at| d.created_at_ms >= at)
         && filter.to_ms.is_none_or(|at| d.created_at_ms < at)
 }
@@ -117,6 +125,7 @@ async fn a_page_holds_exactly_the_deliveries_that_match_its_filter(database: Arc
         let prefixes = [98, 91, 98, 90];
         let debit = Debit {
             carrier: plan.carrier(prefixes[n as usize % 4]).unwrap(),
+            fields: CustomerFields { reference: reference(n % 7), ..CustomerFields::default() },
             ..otp_at(world.account, n % 6, i64::from(n / 6))
         };
         let outcome = world.debit(std::slice::from_ref(&debit)).await[0];
@@ -203,9 +212,9 @@ async fn lists_stay_the_same_once_filters_are_built(database: Arc<Database>) {
             assert_eq!(world.settle(&[end]).await, [true]);
         }
     }
-    let none = DeliveryFilter::default();
+    let none = DeliveryFilter::default;
     let viettel = Carrier::named("viettel");
-    let of = |number| DeliveryFilter { phone: Some(phone(number)), ..none };
+    let of = |number| DeliveryFilter { phone: Some(phone(number)), ..none() };
     let filters = [
         of(0),
         of(1),
@@ -213,13 +222,13 @@ async fn lists_stay_the_same_once_filters_are_built(database: Arc<Database>) {
         of(45),
         of(500),
         of(777),
-        DeliveryFilter { carrier: viettel, ..none },
-        DeliveryFilter { carrier: Carrier::named("gmobile"), ..none },
-        DeliveryFilter { status: Some(Status::Failed), carrier: viettel, ..none },
+        DeliveryFilter { carrier: viettel, ..none() },
+        DeliveryFilter { carrier: Carrier::named("gmobile"), ..none() },
+        DeliveryFilter { status: Some(Status::Failed), carrier: viettel, ..none() },
         DeliveryFilter { status: Some(Status::Delivered), ..of(0) },
         DeliveryFilter { status: Some(Status::Sent), ..of(0) },
         DeliveryFilter { from_ms: Some(NOW + 1), ..of(0) },
-        DeliveryFilter { to_ms: Some(NOW + 7_000), carrier: viettel, ..none },
+        DeliveryFilter { to_ms: Some(NOW + 7_000), carrier: viettel, ..none() },
         DeliveryFilter { from_ms: Some(NOW + 9), to_ms: Some(NOW + 9), ..of(0) },
     ];
     let before = lists(&world.store, mine, &filters).await;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use nexo_domain::customer_fields::{CustomerFields, Metadata, Reference};
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::webhook::Event;
 use nexo_entities::store::deliveries::pages::DeliveryFilter;
@@ -23,12 +24,18 @@ fn old(world: &World, number: u32, days: i64) -> Debit {
     let at = NOW - days * DAY_MS;
     let (seconds, nanos) = ((at / 1000) as u64, (at % 1000) as u32 * 1_000_000);
     let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos));
+    let otp = otp(world.account, number);
+    let metadata = format!(r#"{{"to":"{}"}}"#, otp.phone.national());
     Debit {
         delivery_id: DeliveryId(id),
+        fields: CustomerFields {
+            reference: Reference::parse(&otp.phone.to_string()),
+            metadata: Metadata::parse(&metadata).ok(),
+        },
         created_at_ms: at,
         window_from_ms: at,
         window_until_ms: at + 30_000,
-        ..otp(world.account, number)
+        ..otp
     }
 }
 
@@ -42,6 +49,7 @@ fn ended(debit: &Debit, settlement: Settlement) -> Settlement {
         error_code: None,
         created_at_ms: debit.created_at_ms,
         completed_at_ms: debit.created_at_ms + 20_000,
+        fields: debit.fields.clone(),
     };
     Settlement { completed_at_ms: debit.created_at_ms + 20_000, event: Some(event), ..settlement }
 }
@@ -51,6 +59,8 @@ async fn texts(world: &World) -> String {
     let mut all = String::new();
     for (table, column) in [
         ("deliveries", "phone"),
+        ("deliveries", "reference"),
+        ("deliveries", "metadata"),
         ("webhook_attempts", "body"),
         ("webhook_attempts", "response_head"),
         ("webhook_attempts", "error"),

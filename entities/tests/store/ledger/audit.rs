@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nexo_domain::billing::ledger::Bucket;
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::carrier_plan::CarrierPlan;
 use nexo_domain::webhook::Event;
@@ -146,6 +147,7 @@ fn announced(settlement: Settlement, at: i64) -> Settlement {
         error_code: settlement.error_code,
         created_at_ms: NOW,
         completed_at_ms: NOW + at,
+        fields: CustomerFields::default(),
     };
     Settlement { completed_at_ms: NOW + at, event: Some(event), ..settlement }
 }

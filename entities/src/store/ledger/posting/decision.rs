@@ -252,6 +252,7 @@ fn reject_repeated_keys(debits: &[Debit]) -> Vec<Option<DebitOutcome>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nexo_domain::customer_fields::CustomerFields;
     use nexo_domain::ids::{DeliveryId, KeyId};
     use nexo_domain::phone::Phone;
     use nexo_domain::phone::carrier_plan::CarrierPlan;
@@ -268,6 +269,7 @@ mod tests {
             key_id: KeyId(Uuid::from_u128(2)),
             test: false,
             sandbox: false,
+            fields: CustomerFields::default(),
             phone,
             carrier: phone.carrier(&plan).unwrap(),
             cost: Micros::new(cost),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nexo_domain::billing::ledger::{Buckets, Parts};
 use nexo_domain::call::outcome::Status;
 use nexo_domain::call::steps::CallStep;
+use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::idempotency::IdempotentRequest;
 use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
 use nexo_domain::money::Micros;
@@ -37,6 +38,7 @@ pub struct Debit {
     /// Zero writes no entries.
     pub cost: Micros,
     pub created_at_ms: i64,
+    pub fields: CustomerFields,
     /// When the phone's window begins and ends. Unlike other times these are read from a clock that all
     /// nodes of the database share and that does not follow changes of a node's wall clock.
     pub window_from_ms: i64,

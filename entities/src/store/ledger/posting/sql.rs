@@ -89,10 +89,10 @@ pub(super) static WRITE_WALLETS: Bulk = Bulk::new(
 
 pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
     "INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
-     cost_micros, created_at_ms, sandbox) \
+     cost_micros, created_at_ms, sandbox, reference, metadata) \
      SELECT ?, ?, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
-     v.column7, v.column8, v.column9",
-    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool],
+     v.column7, v.column8, v.column9, NULLIF(v.column10, ''), NULLIF(v.column11, '')",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool, Text, Text],
     "WHERE v.column1 IS NOT NULL",
 );
 
@@ -102,10 +102,10 @@ pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
 pub(super) static INSERT_DELIVERIES_FENCED: Bulk = Bulk::new(
     "WITH fence AS (SELECT name, epoch FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
      INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
-     cost_micros, created_at_ms, sandbox) \
+     cost_micros, created_at_ms, sandbox, reference, metadata) \
      SELECT fence.name, fence.epoch, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, \
-     v.column6, v.column7, v.column8, v.column9",
-    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool],
+     v.column6, v.column7, v.column8, v.column9, NULLIF(v.column10, ''), NULLIF(v.column11, '')",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool, Text, Text],
     "CROSS JOIN fence",
 );
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nexo_domain::billing::ledger::{EntryKind, Parts};
 use nexo_domain::call::steps;
+use nexo_domain::customer_fields::{CustomerFields, Metadata, Reference};
 use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
 use nexo_domain::webhook::event_type;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Value};
@@ -229,6 +230,7 @@ pub(super) fn push_deliveries(
     };
     let mut rows = insert.rows(posted.len());
     for (debit, _) in posted {
+        let CustomerFields { reference, metadata } = &debit.fields;
         rows.push([
             debit.delivery_id.0.into(),
             debit.account_id.0.into(),
@@ -239,6 +241,8 @@ pub(super) fn push_deliveries(
             debit.cost.get().into(),
             debit.created_at_ms.into(),
             debit.sandbox.into(),
+            reference.as_ref().map_or("", Reference::as_str).into(),
+            metadata.as_ref().map(Metadata::to_json).unwrap_or_default().into(),
         ]);
     }
     let scalars = vec![node.node.as_ref().into(), node.epoch.into()];
