@@ -49,7 +49,7 @@ fn check_record_dir(config: &Config) -> anyhow::Result<()> {
 
 /// Opens and closes the SIP and RTP ports. Ports in use may be so by the running gateway.
 async fn check_sip_ports(config: &Config, prompts: &'static PromptSet) -> anyhow::Result<()> {
-    match Endpoint::start(settings::endpoint_config(config), prompts).await {
+    match Endpoint::start(settings::endpoint_config(config)?, prompts).await {
         Ok(endpoint) => endpoint.shutdown(Duration::ZERO).await,
         Err(
             EndpointError::AddressInUse { .. }
