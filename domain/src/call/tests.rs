@@ -262,7 +262,7 @@ fn a_call_without_media_ends_as_lost_whatever_ends_it() {
     let lost = CallEffect::Ended(CallEnd::MediaLost);
     let answered = || call_after(&[TRYING, RINGING, CallInput::AnsweredOnHold]);
     let (mut call, now) = answered();
-    assert_eq!(call.step(CallInput::RemoteHungUp, now), [lost.clone()]);
+    assert_eq!(call.step(CallInput::RemoteHungUp, now), std::slice::from_ref(&lost));
     let (mut call, now) = answered();
     let due = now + MAX_MEDIA_WAIT;
     assert_eq!(call.deadline(), Some(due));

@@ -46,7 +46,7 @@ async fn announce(world: &mut World, number: u32) -> (Settlement, u64) {
 }
 
 fn body_of(settlement: &Settlement) -> String {
-    settlement.event.expect("the settlement has an event").body()
+    settlement.event.as_ref().expect("the settlement has an event").body()
 }
 
 /// `sending`: the number of attempts in progress per endpoint.
