@@ -283,12 +283,17 @@ impl Browser {
     /// What is wrong with the page: it scrolls sideways; a link, button or field is outside the screen or covered; a
     /// diagram's text is too small; or axe-core finds a serious or critical violation.
     pub async fn faults(&self) -> Vec<Value> {
-        let mut faults = self.run(LAYOUT).await.as_array().unwrap().clone();
+        let mut faults = self.layout_faults().await;
         // axe-core needs scripts.
         if self.screen != Screen::NoScript {
             faults.extend(self.accessibility_faults().await.as_array().unwrap().clone());
         }
         faults
+    }
+
+    /// What is outside the screen, covered or too small.
+    pub async fn layout_faults(&self) -> Vec<Value> {
+        self.run(LAYOUT).await.as_array().unwrap().clone()
     }
 
     /// Saves a screenshot and asserts that the page has no faults.
