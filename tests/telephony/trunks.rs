@@ -383,7 +383,7 @@ fn the_trunks_command_probes_each_gateway_without_a_running_server() {
     let line = |name| text.lines().find(|line| line.contains(name)).unwrap();
     assert!(line("hn1").contains("yes"), "{text}");
     assert!(line("hn2").contains("no answer to a probe"), "{text}");
-    assert!(text.contains("viettel, hn2: last probe"), "{text}");
+    assert!(text.contains("viettel; hn2: last probe"), "{text}");
     assert!(line("-->").contains("OPTIONS"), "{text}");
 }
 
