@@ -12,7 +12,7 @@
 use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::header::ACCEPT;
 use actix_web::middleware::from_fn;
-use actix_web::web::{ServiceConfig, resource, scope, to};
+use actix_web::web::{QueryConfig, ServiceConfig, resource, scope, to};
 
 mod account;
 mod auth;
@@ -29,6 +29,7 @@ pub use mail::Mailer;
 pub use mail::low_balance::LowBalanceEmails;
 pub use web::state::{SiteServices, SiteState, remove_expired};
 
+use web::error::{ErrorKind, PageError};
 use web::headers::secure;
 use web::page::not_found;
 
@@ -61,6 +62,7 @@ pub fn routes(config: &mut ServiceConfig) {
         )
         .service(
             scope("/dashboard")
+                .app_data(QueryConfig::default().error_handler(|_, _| unreadable_query()))
                 .wrap(from_fn(secure))
                 .configure(account::overview::routes)
                 .configure(account::wallet::routes)
@@ -91,6 +93,11 @@ pub fn fallback(config: &mut ServiceConfig) {
     config.service(
         scope("").guard(fn_guard(is_browser)).wrap(from_fn(secure)).default_service(to(not_found)),
     );
+}
+
+/// The answer to a query without a value that the page needs, or with one of another kind: there is no such page.
+fn unreadable_query() -> actix_web::Error {
+    PageError::from(ErrorKind::NotFound).into()
 }
 
 fn is_browser(request: &GuardContext<'_>) -> bool {

@@ -237,8 +237,14 @@ async fn the_pages_of_members_and_operators_have_the_security_headers() {
         let asked = match path.rsplit('/').next() {
             Some("credit") if path.contains("/accounts/") => "?amount=1.00&reference=r1",
             Some("run") => "?month=2026-01",
+            Some("drain") => "?carrier=viettel&gateway=sandbox&drained=yes",
             _ => "",
         };
+        if !asked.is_empty() {
+            let bare = visitor.get(&path).await;
+            assert!([303, 404].contains(&bare.status), "{path}: {}", bare.text);
+            must_be_protected(&path, &bare);
+        }
         let path = format!("{path}{asked}");
         let seen = visitor.get(&path).await;
         assert_eq!(seen.status, 200, "{path}: {}", seen.text);
