@@ -10,9 +10,11 @@ use nexo_domain::account::quota::QuotaExceeded;
 use nexo_domain::ids::DeliveryId;
 use nexo_domain::money::Micros;
 use nexo_domain::phone::PhoneError;
+use nexo_domain::schema::words;
 use nexo_domain::timestamp::rfc3339;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 
 use crate::read_limits::TooManyReads;
@@ -369,12 +371,20 @@ impl ResponseError for ApiError {
     }
 }
 
+/// The codes of all errors.
+fn codes() -> RefOr<Schema> {
+    let mut codes: Vec<&str> = ApiError::one_of_each().iter().map(ApiError::code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    words("A stable error code for programs.", codes)
+}
+
 /// Why a request was refused.
 #[derive(Default, Serialize, ToSchema)]
 pub(super) struct Error<'a> {
     ok: bool,
     /// A stable error code for programs.
-    #[schema(example = "invalid_phone")]
+    #[schema(schema_with = codes)]
     error: &'static str,
     /// One sentence for the developer.
     message: String,
@@ -409,7 +419,7 @@ pub(super) struct Error<'a> {
     /// With `rate_limited`, `quota_exceeded` and `too_many_requests`, and with `no_route` when the carrier throttles.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u32>,
-    /// With `invalid_request` for a query parameter: its name.
+    /// With `invalid_request` for a query parameter or an option of the body: its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'a str>,
 }

@@ -245,8 +245,13 @@ mod tests {
             ("LedgerEntry/bucket", words(&Bucket::ALL.map(Bucket::as_str))),
             ("BankNotificationTaken/reason", words(&HoldReason::ALL.map(HoldReason::as_str))),
             ("BankNotificationTaken/status", words(&["credited", "kept", "refused"])),
+            ("SendOtp/language", words(&["vi", "en"])),
         ] {
             assert_eq!(property(&document, field)["enum"], expected, "{field}");
+        }
+        let codes = property(&document, "Error/error")["enum"].as_array().unwrap();
+        for code in ["invalid_phone", "rate_limited", "no_route", "internal"] {
+            assert!(codes.contains(&json!(code)), "{codes:?}");
         }
         for (list, parameter, expected) in [
             ("deliveries", "status", words(&Status::ALL.map(Status::as_str))),
