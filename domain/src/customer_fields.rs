@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Type};
 
-use crate::schema::schema;
+use crate::schema::{pattern, schema};
 
 /// The most characters of a reference.
 pub const MAX_REFERENCE_CHARS: usize = 64;
@@ -26,14 +26,31 @@ pub struct Reference(Arc<str>);
 schema!(
     Reference,
     "Reference",
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some("Your own id of the OTP: 1 to 64 printable characters."))
-        .min_length(Some(1))
-        .max_length(Some(MAX_REFERENCE_CHARS))
-        .build()
-        .into()
+    pattern("Your own id of the OTP: 1 to 64 printable characters.", reference_pattern()).into()
 );
+
+/// [`Reference::parse`] as a regular expression.
+fn reference_pattern() -> String {
+    let excluded: String = NOT_PRINTABLE
+        .iter()
+        .map(|(first, last)| format!("\\u{:04x}-\\u{:04x}", u32::from(*first), u32::from(*last)))
+        .collect();
+    format!("^[^{excluded}]{{1,{MAX_REFERENCE_CHARS}}}$")
+}
+
+/// Control characters, and characters that change the direction of text or have no width: a page would show another
+/// text than was given.
+const NOT_PRINTABLE: [(char, char); 9] = [
+    ('\0', '\u{1f}'),
+    ('\u{7f}', '\u{9f}'),
+    ('\u{ad}', '\u{ad}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{fff9}', '\u{fffb}'),
+];
 
 impl Reference {
     /// Reads a reference. `None` if it is empty, too long, or contains a control or formatting character or a line
@@ -50,15 +67,8 @@ impl Reference {
     }
 }
 
-/// Whether a character is visible or a blank. Characters that change the direction of text or have no width are not:
-/// they would make a page show another text than was given.
 fn is_printable(character: char) -> bool {
-    let is_formatting = matches!(
-        character,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-    );
-    !character.is_control() && !is_formatting
+    !NOT_PRINTABLE.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
 
 impl fmt::Display for Reference {

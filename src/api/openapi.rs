@@ -323,7 +323,7 @@ mod tests {
         let lists = [
             (
                 "/api/v1/deliveries",
-                vec!["limit", "cursor", "status", "carrier", "phone", "from", "to"],
+                vec!["limit", "cursor", "status", "carrier", "phone", "reference", "from", "to"],
             ),
             ("/api/v1/ledger", vec!["limit", "cursor", "kind", "bucket", "from", "to"]),
         ];

@@ -176,8 +176,9 @@ impl Request {
             Language::from_code(&string(Some(raw))?)
         })?;
         let repeat = option(body.repeat, "repeat", REPEATS, |raw| {
-            let times: u8 = serde_json::from_str(raw.get()).ok()?;
-            (1..=MAX_REPEAT).contains(&times).then_some(times)
+            // JSON has one kind of number: 2.0 is 2.
+            let times: f64 = serde_json::from_str(raw.get()).ok()?;
+            (1..=MAX_REPEAT).find(|allowed| f64::from(*allowed) == times)
         })?;
         let fields = CustomerFields::parse(body.reference, body.metadata);
         let fields = fields.map_err(|(name, allowed)| invalid(name, &allowed))?;

@@ -30,10 +30,12 @@ pub fn parameters(path: &str, method: &str) -> Vec<Parameter> {
     let fields = schema["properties"].as_object().into_iter().flatten();
     let mut fields: Vec<Parameter> = fields
         .map(|(name, field)| {
-            let description = match text(field, "description") {
-                "" => text(resolved(field), "description"),
-                own => own,
-            };
+            // An optional field of a named type is one of null and a reference, which may have a description.
+            let alternatives = field["oneOf"].as_array().into_iter().flatten();
+            let described = [field].into_iter().chain(alternatives);
+            let mut described = described.flat_map(|schema| [schema, resolved(schema)]);
+            let description = described.find_map(|schema| schema["description"].as_str());
+            let description = description.unwrap_or_default();
             let is_required = required.contains(&name.as_str());
             Parameter { name, place: "body", is_required, description }
         })

@@ -139,7 +139,7 @@ async fn assert_csv_format(customer: &Customer) {
         Some("attachment; filename=\"deliveries.csv\"")
     );
     assert!(whole.text.starts_with(
-        "id,phone,carrier,status,cost,error_code,carrier_status,created_at,completed_at,refunded\r\n"
+        "id,phone,carrier,status,cost,error_code,carrier_status,created_at,completed_at,refunded,reference\r\n"
     ));
     assert!(whole.text.ends_with("\r\n"));
     assert_eq!(whole.header("link"), None);
@@ -171,7 +171,7 @@ async fn invalid_parameters_are_refused_by_name() {
         ("from=yesterday", "from", "2026-05-25T10:00:00Z"),
         ("to=2026-02-30", "to", "2026-05-25"),
         ("cursor=nonsense", "cursor", "next_cursor"),
-        ("page=2", "page", "limit, cursor, status, carrier, phone, from, to"),
+        ("page=2", "page", "limit, cursor, status, carrier, phone, reference, from, to"),
         ("phone=%ff", "phone", "UTF-8"),
     ] {
         let refused = customer.get(&format!("deliveries?{query}")).await;

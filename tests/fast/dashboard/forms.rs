@@ -228,7 +228,15 @@ async fn the_pages_of_members_and_operators_have_the_security_headers() {
         };
         let path = match route.path.split_once("/{id}") {
             Some((before, after)) => {
-                let id = &ids[before.rsplit('/').next().unwrap()];
+                let kind = before.rsplit('/').next().unwrap();
+                let id = match ids.get(kind) {
+                    Some(id) => id.clone(),
+                    // The list of an operator's decisions links to each.
+                    None => {
+                        let list = before.replace("/payments", "/deposits");
+                        visitor.id_after(&list, &format!("{before}/")).await
+                    }
+                };
                 format!("{before}/{id}{after}")
             }
             None => route.path.clone(),

@@ -249,8 +249,7 @@ mod tests {
         let reference = Reference::parse("order-42");
         let filter = DeliveryFilter { reference, from_ms: Some(0), ..none() };
         let plan_by_reference = plan(&store, &filter).await;
-        let found =
-            "USING INDEX deliveries_by_reference (account_id=? AND reference=? AND created_at_ms";
+        let found = "USING COVERING INDEX deliveries_by_reference (account_id=? AND reference=? AND created_at_ms";
         assert!(plan_by_reference.contains(found), "{plan_by_reference}");
         let sent = DeliveryFilter { status: Some(Status::Sent), ..none() };
         let plan = plan(&store, &sent).await;

@@ -95,6 +95,14 @@ pub fn vietnamese_parameter(name: &str) -> Option<&'static str> {
     Some(match name {
         "phone" => "Số di động Việt Nam theo định dạng E.164: +84 và chín chữ số.",
         "code" => "Mã cần đọc, 4 đến 8 chữ số ASCII.",
+        "language" => "Ngôn ngữ của cuộc gọi này: vi hoặc en. Mặc định: ngôn ngữ của tài khoản.",
+        "repeat" => "Số lần đọc mã, 1 đến 3. Mặc định: thiết lập của hệ thống.",
+        "reference" => {
+            "Mã tham chiếu của riêng bạn, 1 đến 64 ký tự in được; trong danh sách: chỉ OTP có mã này."
+        }
+        "metadata" => {
+            "Tên và giá trị của riêng bạn: đối tượng có tối đa 10 chuỗi, tổng cộng 1 KiB JSON."
+        }
         "Idempotency-Key" => {
             "Khóa của bạn cho OTP này; 1 đến 255 ký tự ASCII in được, lưu 24 giờ theo từng khóa API. Yêu cầu lặp lại nhận phản hồi đầu tiên và không gọi lại; nếu yêu cầu đầu còn đang xử lý thì chờ nó. Phản hồi 402, 429 hoặc 5xx giải phóng khóa."
         }
