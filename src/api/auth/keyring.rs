@@ -73,6 +73,8 @@ impl Key {
 #[derive(Debug)]
 pub struct KeyRing {
     keys: DashMap<KeyHash, Arc<Key>>,
+    /// The keys that are being read. Hundreds of first requests with one key must not read the database at once.
+    reading: DashMap<KeyHash, Arc<tokio::sync::Mutex<()>>>,
     /// Last uses of keys that left the cache, or whose write failed.
     unwritten: Mutex<HashMap<KeyId, i64>>,
     changes: AtomicU64,
@@ -84,6 +86,7 @@ impl KeyRing {
     pub fn new(freshness: Arc<Freshness>) -> KeyRing {
         KeyRing {
             keys: DashMap::new(),
+            reading: DashMap::new(),
             unwritten: Mutex::default(),
             changes: AtomicU64::new(0),
             freshness,
@@ -96,10 +99,17 @@ impl KeyRing {
     /// Those of the database.
     pub async fn find(&self, key: &ApiKey, store: &Store) -> Result<Option<Arc<Key>>, StoreError> {
         let hash = key.hash();
-        if self.freshness.is_fresh()
-            && let Some(known) = self.keys.get(&hash)
-        {
-            return Ok(Some(Arc::clone(&known)));
+        if let Some(known) = self.known(&hash) {
+            return Ok(Some(known));
+        }
+        // A cache that does not count would let one wait for the other for nothing.
+        let gate = self.freshness.is_fresh().then(|| Gate::of(self, hash));
+        let _turn = match &gate {
+            Some(gate) => Some(gate.lock.lock().await),
+            None => None,
+        };
+        if let Some(known) = self.known(&hash) {
+            return Ok(Some(known));
         }
         let changes = self.changes.load(Ordering::Acquire);
         let Some(record) = store.accounts().key_by_hash(&hash).await? else {
@@ -132,6 +142,12 @@ impl KeyRing {
             self.keys.remove(&hash);
         }
         Ok(Some(found))
+    }
+
+    /// The key in memory, if the cache counts.
+    fn known(&self, hash: &KeyHash) -> Option<Arc<Key>> {
+        let known = self.freshness.is_fresh().then(|| self.keys.get(hash)).flatten();
+        known.map(|known| Arc::clone(&known))
     }
 
     /// Forgets all keys.
@@ -200,6 +216,27 @@ impl KeyRing {
                 }
             }
         }
+    }
+}
+
+/// The requests that look up one key at the same time: one reads, the others find it in memory.
+struct Gate<'r> {
+    ring: &'r KeyRing,
+    hash: KeyHash,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Gate<'_> {
+    fn of(ring: &KeyRing, hash: KeyHash) -> Gate<'_> {
+        let lock = Arc::clone(&ring.reading.entry(hash).or_default());
+        Gate { ring, hash, lock }
+    }
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        // The last one removes it: the map has one reference, and this gate the other.
+        self.ring.reading.remove_if(&self.hash, |_, lock| Arc::strong_count(lock) <= 2);
     }
 }
 
