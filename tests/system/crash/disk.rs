@@ -14,7 +14,7 @@ const SYNCS: &str = "fsync,fdatasync";
 /// Enough OTPs to reach every fsync under test: each commit performs at least one.
 const POSTS_PER_PROCESS: u32 = 400;
 /// The time limit for each condition; tracing slows everything down.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(30);
 /// The fsyncs under test, in the short and in the long form.
 const SHORT_RUN: [u32; 5] = [1, 2, 5, 12, 30];
 const LONG_RUN: std::ops::RangeInclusive<u32> = 1..=60;
