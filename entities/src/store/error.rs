@@ -71,6 +71,8 @@ pub enum Conflict {
     EmailTaken,
     #[error("no such account, or it is closed")]
     AccountClosed,
+    #[error("the password or the second factor was changed meanwhile: sign in again")]
+    CredentialsChanged,
     #[error("the account is suspended; `nexo account resume` ends the suspension")]
     AccountSuspended,
     #[error("{0}")]

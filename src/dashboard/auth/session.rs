@@ -5,7 +5,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::ids::AccountId;
 use nexo_entities::store::accounts::Account;
 use nexo_entities::store::accounts::quotas::FreeCredit;
-use nexo_entities::store::accounts::sessions::NewSession;
+use nexo_entities::store::accounts::sessions::{Credentials, NewSession};
 use nexo_entities::store::accounts::sign_up::SignedUp;
 
 use super::limits::known_browser;
@@ -21,11 +21,12 @@ pub const ACCESS_REVIEW_PATH: &str = "/dashboard/settings/access";
 /// review of the account's access comes first.
 ///
 /// # Errors
-/// If the database fails.
+/// If the credentials differ from `proven` by now; if the database fails.
 pub async fn open_session(
     site: &SiteState,
     visitor: &Visitor,
     account: AccountId,
+    proven: Option<Credentials>,
     path: &str,
 ) -> PageResult {
     let token = tokens::new_token();
@@ -35,6 +36,7 @@ pub async fn open_session(
         .open_session(NewSession {
             token_hash: tokens::hash(&token),
             account_id: account,
+            proven,
             address: &visitor.address.to_string(),
             browser: &visitor.user_agent,
             created_at_ms: now,
@@ -64,7 +66,7 @@ pub async fn enter(site: &SiteState, visitor: &Visitor, signed_up: SignedUp) -> 
         FreeCredit::MailboxHadOne => "/dashboard?credit=mailbox",
         FreeCredit::DailyLimitReached => "/dashboard?credit=limit",
     };
-    open_session(site, visitor, signed_up.id, path).await
+    open_session(site, visitor, signed_up.id, None, path).await
 }
 
 /// Sets the cookie by which this browser is known to the account from now on.

@@ -8,6 +8,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::account::email::EmailAddress;
 use nexo_domain::otp::Language;
 use nexo_entities::store::accounts::Account;
+use nexo_entities::store::accounts::sessions::Credentials;
 use url::form_urlencoded;
 
 use super::credentials::{
@@ -80,12 +81,14 @@ async fn sign_in(Posted(visitor, fields): Posted<Visitor>, site: Site) -> PageRe
     let account = site.store.accounts().by_email(email).await?;
     let account = account.filter(|account| account.closed_at_ms.is_none());
     let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-    let is_right = site.hasher.verify(caller.priority(), fields.secret("password"), hash).await?;
+    let is_right =
+        site.hasher.verify(caller.priority(), fields.secret("password"), hash.clone()).await?;
     let Some(account) = account.filter(|_| is_right) else {
         return Ok(form(&visitor, typed, next, Some(texts::WRONG)));
     };
     let Some(sealed) = &account.totp_sealed else {
-        return open_session(&site, &visitor, account.id, next).await;
+        let proven = Credentials { password_hash: hash, totp_sealed: None };
+        return open_session(&site, &visitor, account.id, Some(proven), next).await;
     };
     let key = totp::derive_key(&site.hasher, fields.secret("password"), sealed).await?;
     let ticket = SecondStepTicket {
@@ -149,7 +152,7 @@ async fn step(
         let sealed = account.totp_sealed.as_ref()?;
         totp::open(&ticket.key, sealed, account.id)
     });
-    let is_right = match (&account, secret) {
+    let proven = match (&account, secret) {
         (Some(account), Some(secret)) => {
             let caller = caller_of(&visitor, account);
             let id = account.id.to_string();
@@ -159,32 +162,36 @@ async fn step(
         _ => {
             // This ticket proves no password, so it must not use up or push out the limits of accounts.
             check_unproven_code(&site, &visitor)?;
-            false
+            None
         }
     };
-    let Some(account) = account.filter(|_| is_right) else {
+    let (Some(account), Some(proven)) = (account, proven) else {
         return Ok(step_form(&visitor, next, Some(texts::CODE_WRONG)));
     };
-    let mut response = open_session(&site, &visitor, account.id, next).await?;
+    let mut response = open_session(&site, &visitor, account.id, Some(proven), next).await?;
     set_cookie(&mut response, &ticket_cookie(&site, None));
     Ok(response)
 }
 
-/// Accepts the app's code, if it was not used before, or the recovery code, which turns the second factor off.
+/// Accepts the app's code, if it was not used before, or the recovery code, which turns the second factor off. Returns
+/// the credentials that the account has then.
 async fn check_code(
     site: &SiteState,
     account: &Account,
     secret: &TotpSecret,
     code: &str,
-) -> Result<bool, PageError> {
+) -> Result<Option<Credentials>, PageError> {
     let accounts = site.store.accounts();
+    let password_hash = account.password_hash.clone();
     if let Some(step) = secret.step_of(code, unix_ms()) {
-        return Ok(accounts.use_totp_step(account.id, step).await?);
+        let is_right = accounts.use_totp_step(account.id, step).await?;
+        let totp_sealed = account.totp_sealed.clone();
+        return Ok(is_right.then_some(Credentials { password_hash, totp_sealed }));
     }
     let recovery = totp::recovery_hash(code);
     let is_right = accounts.use_recovery_code(account.id, recovery, None).await?;
     if is_right {
         notices::second_factor_changed(&site.mailer, account, Language::En, false);
     }
-    Ok(is_right)
+    Ok(is_right.then_some(Credentials { password_hash, totp_sealed: None }))
 }

@@ -215,6 +215,9 @@ impl From<StoreError> for PageError {
             StoreError::Conflict(Conflict::AccountSuspended) => {
                 return ErrorKind::Suspended.into();
             }
+            StoreError::Conflict(Conflict::CredentialsChanged) => {
+                return ErrorKind::NotSignedIn { next: "/dashboard".into() }.into();
+            }
             _ => {}
         }
         if error.is_outage() {

@@ -230,6 +230,7 @@ async fn sign_in(store: &Store, account_id: AccountId) -> anyhow::Result<String>
     store
         .accounts()
         .open_session(NewSession {
+            proven: None,
             token_hash: Sha256::digest(token.as_bytes()).into(),
             account_id,
             address: "127.0.0.1",

@@ -6,7 +6,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrde
 use uuid::Uuid;
 
 use super::{Account, lock_open_account};
-use crate::store::StoreError;
+use crate::store::{Conflict, StoreError};
 use crate::store::views::Accounts;
 use crate::tables::accounts::session::{ActiveModel, Column, Entity, Model};
 use crate::tables::accounts::{account, email_change, password_reset, pending_sign_up};
@@ -17,11 +17,20 @@ pub type TokenHash = [u8; 32];
 /// Maximum stored length of a User-Agent.
 const MAX_USER_AGENT_CHARS: usize = 200;
 
+/// The password and the second factor of an account, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub password_hash: Option<String>,
+    pub totp_sealed: Option<Vec<u8>>,
+}
+
 /// Parameters of a new session. Only the hash of its token is stored.
 #[derive(Debug, Clone)]
 pub struct NewSession<'a> {
     pub token_hash: TokenHash,
     pub account_id: AccountId,
+    /// What the client has proven to know. `None`: the owner followed a link from an e-mail.
+    pub proven: Option<Credentials>,
     /// The client's address.
     pub address: &'a str,
     /// The User-Agent.
@@ -60,11 +69,22 @@ impl Accounts<'_> {
     /// Creates a session of an open account and deletes the account's expired ones.
     ///
     /// # Errors
-    /// [`crate::store::Conflict::AccountClosed`].
+    /// [`Conflict::AccountClosed`]; [`Conflict::CredentialsChanged`] if the account has other credentials
+    /// than were proven: they were changed while the client signed in.
     pub async fn open_session(self, new: NewSession<'_>) -> Result<SessionId, StoreError> {
         let id = SessionId(Uuid::now_v7());
         let transaction = self.store.begin().await?;
         lock_open_account(&transaction, new.account_id).await?;
+        if let Some(proven) = new.proven {
+            let account = account::Entity::find_by_id(new.account_id.0).one(&transaction).await?;
+            let is_current = account.is_some_and(|account| {
+                account.password_hash == proven.password_hash
+                    && account.totp_sealed == proven.totp_sealed
+            });
+            if !is_current {
+                return Err(Conflict::CredentialsChanged.into());
+            }
+        }
         Entity::delete_many()
             .filter(Column::AccountId.eq(new.account_id.0))
             .filter(Column::ExpiresAtMs.lte(new.created_at_ms))

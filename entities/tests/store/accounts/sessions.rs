@@ -10,7 +10,7 @@ use nexo_entities::Store;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::email_changes::NewEmailChange;
 use nexo_entities::store::accounts::passwords::{NewPassword, NewTotp};
-use nexo_entities::store::accounts::sessions::NewSession;
+use nexo_entities::store::accounts::sessions::{Credentials, NewSession};
 use nexo_entities::store::accounts::sign_up::{SignUp, SignUpOffer};
 use nexo_entities::store::{Conflict, StoreError};
 
@@ -23,6 +23,7 @@ on_both!(
     a_new_password_ends_other_sessions_and_a_reset_link_works_once,
     a_second_factor_code_is_accepted_once,
     a_change_of_the_second_factor_ends_other_sessions,
+    a_sign_in_with_credentials_that_were_changed_meanwhile_opens_no_session,
     an_email_has_one_account_even_after_a_change,
     a_confirmed_address_ends_links_and_other_sessions,
     a_change_of_address_is_replaced_cancelled_and_expires,
@@ -64,15 +65,19 @@ async fn a_sign_up_writes_account_credit_and_entry_together(database: Arc<Databa
 }
 
 async fn open(store: &Store, account: AccountId, token: u8, at_ms: i64) -> SessionId {
-    let new = NewSession {
+    store.accounts().open_session(session(account, token, at_ms)).await.unwrap()
+}
+
+fn session(account: AccountId, token: u8, at_ms: i64) -> NewSession<'static> {
+    NewSession {
         token_hash: [token; 32],
         account_id: account,
+        proven: None,
         address: "203.0.113.5",
         browser: "a browser",
         created_at_ms: at_ms,
         expires_at_ms: at_ms + 1_000,
-    };
-    store.accounts().open_session(new).await.unwrap()
+    }
 }
 
 async fn a_session_is_found_by_its_token_until_it_ends(database: Arc<Database>) {
@@ -189,6 +194,32 @@ async fn a_change_of_the_second_factor_ends_other_sessions(database: Arc<Databas
         assert_eq!(kept.totp_sealed.is_some(), is_on);
     }
     assert!(accounts.session(&[3; 32], NOW).await.unwrap().is_some());
+}
+
+async fn a_sign_in_with_credentials_that_were_changed_meanwhile_opens_no_session(
+    database: Arc<Database>,
+) {
+    let store = database.migrated().await;
+    let accounts = store.accounts();
+    let id = accounts.sign_up(lan("lan@example.com")).await.unwrap().id;
+    let current = async || {
+        let account = accounts.get(id).await.unwrap().unwrap();
+        Credentials { password_hash: account.password_hash, totp_sealed: account.totp_sealed }
+    };
+    let open_with = async |proven| {
+        accounts.open_session(NewSession { proven: Some(proven), ..session(id, 1, NOW) }).await
+    };
+    let before = current().await;
+    let factor = NewTotp { sealed: vec![1, 2, 3], recovery_hash: [5; 32] };
+    accounts.set_totp(id, Some(factor), None).await.unwrap();
+    let refused = open_with(before).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(Conflict::CredentialsChanged))));
+    let with_factor = current().await;
+    let changed = NewPassword { totp_sealed: Some(vec![4]), ..password(id, "second", None) };
+    assert!(accounts.set_password(changed).await.unwrap());
+    let refused = open_with(with_factor).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(Conflict::CredentialsChanged))));
+    open_with(current().await).await.unwrap();
 }
 
 async fn an_email_has_one_account_even_after_a_change(database: Arc<Database>) {
