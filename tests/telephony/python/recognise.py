@@ -46,20 +46,27 @@ def read_wav(path: str) -> np.ndarray:
     return samples
 
 
-def scores(recording: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """The normalised cross-correlation at each offset where the whole template fits."""
-    length = len(template)
-    if len(recording) < length:
-        return np.zeros(0)
-    template = template - template.mean()
-    size = 1 << int(np.ceil(np.log2(len(recording) + length)))
-    spectrum = np.fft.rfft(recording, size) * np.conj(np.fft.rfft(template, size))
-    product = np.fft.irfft(spectrum, size)[: len(recording) - length + 1]
-    energy = np.concatenate(([0.0], np.cumsum(recording**2)))
-    local = np.maximum(energy[length:] - energy[:-length], 1e-9)
-    # Near silence matches nothing.
-    floor = 1e-6 * length
-    return np.where(local > floor, product / np.sqrt(local * (template**2).sum()), 0.0)
+class Recording:
+    """A recording, with what its comparison with each template needs."""
+
+    def __init__(self, samples: np.ndarray, longest_template: int):
+        self.length = len(samples)
+        self.size = 1 << int(np.ceil(np.log2(len(samples) + longest_template)))
+        self.spectrum = np.fft.rfft(samples, self.size)
+        self.energy = np.concatenate(([0.0], np.cumsum(samples**2)))
+
+    def scores(self, template: np.ndarray) -> np.ndarray:
+        """The normalised cross-correlation at each offset where the whole template fits."""
+        length = len(template)
+        if self.length < length:
+            return np.zeros(0)
+        template = template - template.mean()
+        spectrum = self.spectrum * np.conj(np.fft.rfft(template, self.size))
+        product = np.fft.irfft(spectrum, self.size)[: self.length - length + 1]
+        local = np.maximum(self.energy[length:] - self.energy[:-length], 1e-9)
+        # Near silence matches nothing.
+        floor = 1e-6 * length
+        return np.where(local > floor, product / np.sqrt(local * (template**2).sum()), 0.0)
 
 
 def prompts(folder: pathlib.Path):
@@ -74,8 +81,10 @@ def matches(recording: np.ndarray, folder: pathlib.Path):
     found = []
     # With padding, a phrase cut off by the end of the call still matches and does not count as digits.
     recording = np.concatenate((recording, np.zeros(RATE * 3)))
-    for name, template in prompts(folder):
-        score = scores(recording, template)
+    templates = list(prompts(folder))
+    recording = Recording(recording, max(len(template) for _, template in templates))
+    for name, template in templates:
+        score = recording.scores(template)
         while len(score):
             best = int(score.argmax())
             if score[best] < MIN_SCORE:
