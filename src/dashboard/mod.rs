@@ -74,7 +74,6 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(developer::test_otp::routes)
                 .configure(developer::allowlist::routes)
                 .configure(developer::webhooks::routes)
-                .configure(developer::webhook_attempts::routes)
                 .configure(account::settings::routes)
                 .configure(account::limits::routes)
                 .configure(account::access_review::routes)

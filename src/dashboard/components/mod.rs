@@ -8,7 +8,6 @@ mod examples;
 mod fields;
 pub(super) mod ladder;
 mod limits;
-pub(super) mod receiver_examples;
 mod table;
 mod webhook_attempts;
 

@@ -9,6 +9,7 @@ use super::docs_examples;
 use super::key::masked;
 use super::openapi_document::parameters;
 use super::sandbox_numbers::endings;
+use super::webhooks::receiver_examples;
 use crate::api::error::ApiError;
 use crate::dashboard::components::*;
 use crate::dashboard::locale::Locale;

@@ -9,5 +9,4 @@ mod openapi_document;
 pub(super) mod openapi_page;
 mod sandbox_numbers;
 pub(super) mod test_otp;
-pub(super) mod webhook_attempts;
 pub(super) mod webhooks;

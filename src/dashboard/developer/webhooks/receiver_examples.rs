@@ -6,7 +6,7 @@ use nexo_domain::webhook::test_body;
 use url::Url;
 use uuid::Uuid;
 
-use super::elements::code_block;
+use crate::dashboard::components::code_block;
 use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::Translate;
 use crate::dashboard::texts::developer::webhooks as texts;
