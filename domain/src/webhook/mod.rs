@@ -15,7 +15,10 @@ use crate::phone::Phone;
 use crate::phone::carrier_plan::Carrier;
 use crate::timestamp::rfc3339;
 
+pub mod events;
 pub mod target;
+
+use events::EventType;
 
 /// The most active endpoints of an account.
 pub const MAX_ENDPOINTS: usize = 5;
@@ -55,19 +58,11 @@ pub struct Event {
     pub fields: CustomerFields,
 }
 
-/// The type of a final event: `otp.delivered` or `otp.failed`.
-pub fn event_type(status: Status) -> &'static str {
-    match status {
-        Status::Delivered => "otp.delivered",
-        Status::Sent | Status::Failed => "otp.failed",
-    }
-}
-
 impl Event {
     /// The exact JSON that is sent and signed, with its keys in the order of the API reference.
     pub fn body(&self) -> String {
         Body {
-            r#type: event_type(self.status),
+            r#type: EventType::of_otp(self.status).as_str(),
             id: self.delivery_id,
             phone: self.phone.to_string(),
             carrier: self.carrier.name(),

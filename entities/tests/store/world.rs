@@ -140,10 +140,21 @@ pub async fn credit(store: &Store, account: AccountId, bucket: Bucket, amount: i
 }
 
 pub async fn endpoint(store: &Store, account: AccountId, url: &str) -> EndpointId {
+    endpoint_for(store, account, url, "otp.*").await
+}
+
+/// An endpoint that receives `events`, a list with commas.
+pub async fn endpoint_for(
+    store: &Store,
+    account: AccountId,
+    url: &str,
+    events: &str,
+) -> EndpointId {
     let new = NewEndpoint {
         account_id: account,
         url,
         secret: HashedSecret::of("whsec_test"),
+        events: events.parse().unwrap(),
         created_at_ms: NOW,
     };
     store.webhooks().add_endpoint(new).await.unwrap()

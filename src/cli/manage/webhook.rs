@@ -11,6 +11,7 @@ use nexo_actors::webhook::{finished, outgoing};
 use nexo_domain::ids::WebhookAttemptId;
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;
+use nexo_domain::webhook::events::EventFilter;
 use nexo_entities::store::ledger::posting::NodeEpoch;
 use nexo_entities::store::webhooks::endpoints::NewEndpoint;
 use nexo_entities::store::{Conflict, Store, StoreError};
@@ -37,6 +38,9 @@ pub enum Command {
         /// An https URL with a public address
         #[arg(long)]
         url: String,
+        /// The events that it receives, separated by commas: otp.* and verification.*, or single ones such as otp.failed
+        #[arg(long, value_name = "LIST", default_value = "otp.*")]
+        events: EventFilter,
     },
     /// List endpoints
     List {
@@ -58,7 +62,7 @@ pub enum Command {
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<CommandOutput> {
     let store = database::open(config).await?;
     match command {
-        Command::Add { account, url } => add(config, &store, &account, &url).await,
+        Command::Add { account, url, events } => add(config, &store, &account, &url, events).await,
         Command::List { account } => list(&store, account.as_deref()).await,
         Command::Replay { attempt } => replay(config, &store, attempt).await,
     }
@@ -69,6 +73,7 @@ async fn add(
     store: &Store,
     email: &str,
     url: &str,
+    events: EventFilter,
 ) -> anyhow::Result<CommandOutput> {
     let account = database::open_account(store, email).await?;
     let resolver = Resolver::start(&config.dns.servers)?;
@@ -83,11 +88,12 @@ async fn add(
             account_id: account.id,
             url: url.as_str(),
             secret: HashedSecret::of(&secret),
+            events,
             created_at_ms: unix_ms(),
         })
         .await?;
     let text = format!(
-        "Added endpoint {url} for {email} ({id}).\n\
+        "Added endpoint {url} for {email} ({id}), which receives {events}.\n\
          Its signing secret is shown only once:\n\n  {secret}"
     );
     Ok(CommandOutput::new(text, json!({ "id": id, "secret": secret })))
@@ -109,12 +115,13 @@ async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<CommandOutpu
         "webhooks",
         &endpoints,
         "No endpoints yet. Add one: nexo webhook add --account EMAIL --url URL",
-        ["ACCOUNT", "URL", "STATE", "CREATED", "ID"],
+        ["ACCOUNT", "URL", "EVENTS", "STATE", "CREATED", "ID"],
         |endpoint| {
             let state = endpoint.paused_at_ms.map_or("active", |_| "paused");
             [
                 email_of(endpoint.account_id),
                 endpoint.url.clone(),
+                endpoint.events.to_string(),
                 state.to_owned(),
                 rfc3339(endpoint.created_at_ms),
                 endpoint.id.to_string(),
@@ -125,6 +132,7 @@ async fn list(store: &Store, email: Option<&str>) -> anyhow::Result<CommandOutpu
                 "id": endpoint.id,
                 "account": email_of(endpoint.account_id),
                 "url": endpoint.url,
+                "events": endpoint.events.patterns().collect::<Vec<_>>(),
                 "created_at": rfc3339(endpoint.created_at_ms),
                 "paused_at": endpoint.paused_at_ms.map(rfc3339),
             })

@@ -62,6 +62,12 @@ impl Fields {
         field.map_or("", |(_, value)| value.as_str())
     }
 
+    /// The texts of every field with this name, such as ticked checkboxes.
+    pub fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        let fields = self.0.iter().filter(move |(known, _)| known == name);
+        fields.map(|(_, value)| value.as_str())
+    }
+
     /// The field's text without surrounding whitespace.
     pub fn trimmed(&self, name: &str) -> &str {
         self.get(name).trim()
@@ -223,6 +229,7 @@ mod tests {
         let fields = Fields::parse(b"name=m%C3%A1y+ch%E1%BB%A7&empty=&test=on&name=second");
         assert_eq!(fields.get("name"), "máy chủ");
         assert_eq!(fields.get("missing"), "");
+        assert_eq!(fields.all("name").collect::<Vec<_>>(), ["máy chủ", "second"]);
         assert!(fields.has("test") && fields.has("empty") && !fields.has("missing"));
     }
 }

@@ -10,6 +10,7 @@ use nexo_actors::clock::unix_ms;
 use nexo_domain::ids::{AccountId, EndpointId};
 use nexo_domain::timestamp::rfc3339;
 use nexo_domain::webhook::HashedSecret;
+use nexo_domain::webhook::events::EventFilter;
 use nexo_entities::store::Store;
 use nexo_entities::store::accounts::NewAccount;
 use nexo_entities::store::accounts::sessions::NewSession;
@@ -64,6 +65,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         account_id: customer.account_id,
         url: "https://hooks.example.com/nexo",
         secret: HashedSecret::of("whsec_bench"),
+        events: EventFilter::default(),
         created_at_ms: unix_ms(),
     };
     let site = Site {

@@ -1,7 +1,9 @@
-//! Rotation of a webhook secret: the previous secret also signs for 24 hours.
+//! Webhooks: rotated secrets, and the events that endpoints choose.
+
+use std::time::{Duration, Instant};
 
 use harness::visitor::Visitor;
-use harness::{Backend, Gateway, Receiver, per_database};
+use harness::{Backend, Customer, Gateway, Receiver, client, per_database, phone};
 use nexo_actors::clock::unix_ms;
 use nexo_domain::webhook::HashedSecret;
 use sea_orm::{ConnectionTrait, Database, Statement};
@@ -52,4 +54,51 @@ async fn the_previous_secret_signs_for_a_day_after_a_rotation(backend: Backend) 
             false => assert_eq!((previous, signatures), ("", 1), "{hook:?}"),
         }
     }
+}
+
+/// Calls a busy number. Returns the number of webhooks that its end queued.
+async fn told_ends(customer: &Customer, lan: &mut Visitor) -> usize {
+    let sent = customer.send(&phone(90), "482917").await;
+    let id = sent.json["id"].as_str().unwrap_or_else(|| panic!("{}", sent.text));
+    assert_eq!(customer.terminal(id).await.json["error_code"], "busy");
+    let page = lan.get(&format!("/dashboard/deliveries/{id}")).await;
+    page.text.matches("<code>otp.failed</code>").count()
+}
+
+#[per_database]
+async fn an_endpoint_receives_only_the_events_that_it_chose(backend: Backend) {
+    let gateway = Gateway::start(backend, &OPEN);
+    let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
+    let credit = ["wallet", "credit", "--account", "lan@example.com", "--bucket", "balance"];
+    gateway.nexo(&[&credit[..], &["--amount", "1.00", "--reference", "start"]].concat());
+    let key = lan.new_key("test").await;
+    let api = format!("{}/api/v1", gateway.url);
+    let customer = Customer { key, key_id: String::new(), api, http: client() };
+    let mut endpoints = Vec::new();
+    for events in ["otp.*", "otp.failed", "otp.delivered", "verification.*"] {
+        let receiver = Receiver::start();
+        let add = ["webhook", "add", "--account", "lan@example.com", "--url", &receiver.url()];
+        let added = gateway.nexo(&[&add[..], &["--events", events]].concat());
+        endpoints.push((added["id"].as_str().unwrap().to_owned(), receiver));
+    }
+    assert_eq!(told_ends(&customer, &mut lan).await, 2);
+    for (_, receiver) in &endpoints[..2] {
+        let hook = receiver.next();
+        assert_eq!(hook.header("x-nexo-event-type"), "otp.failed");
+        assert_eq!(hook.json()["type"], "otp.failed");
+    }
+
+    // The running gateway notices a change within a second.
+    let path = format!("{PAGE}/{}", endpoints[2].0);
+    lan.submit(&path, &format!("{path}/events"), &[("events", "otp.failed")]).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut told = 2;
+    while told == 2 {
+        assert!(Instant::now() < deadline, "the change was not noticed");
+        told = told_ends(&customer, &mut lan).await;
+    }
+    assert_eq!(told, 3);
+    assert_eq!(endpoints[2].1.next().json()["type"], "otp.failed");
+    assert!(endpoints[3].1.try_next().is_none());
+    gateway.audit();
 }

@@ -50,11 +50,34 @@ fn an_endpoint_is_added_and_listed_and_its_secret_shown_once(backend: Backend) {
     assert_eq!(endpoint["id"], added["id"]);
     assert_eq!(endpoint["account"], "a@example.com");
     assert_eq!(endpoint["url"], "https://1.1.1.1/hooks");
+    assert_eq!(endpoint["events"], json!(["otp.*"]));
     assert!(!listed.to_string().contains("whsec_"));
     let text = nexo.succeed(&["webhook", "list", "--account", "a@example.com"]);
     assert!(text.contains("https://1.1.1.1/hooks"), "{text}");
     let stdout = nexo.succeed(&add("a@example.com", "https://1.1.1.1/more"));
     assert!(stdout.contains("whsec_") && stdout.contains("shown only once"), "{stdout}");
+}
+
+#[per_database]
+fn an_endpoint_receives_the_events_that_its_command_names(backend: Backend) {
+    let nexo = &Nexo::migrated(backend);
+    nexo.account("a@example.com");
+    let add = add("a@example.com", "https://1.1.1.1/hooks");
+    let choose = |events| [&add[..], &["--events", events]].concat();
+    nexo.succeed(&choose("verification.approved, otp.*,otp.*"));
+    let listed = nexo.json(&["webhook", "list"]);
+    let events = json!(["otp.*", "verification.approved"]);
+    assert_eq!(listed["webhooks"][0]["events"], events);
+    let text = nexo.succeed(&["webhook", "list"]);
+    assert!(text.contains("EVENTS") && text.contains("otp.*,verification.approved"), "{text}");
+    for refused in ["otp", "*", "wallet.low", "webhook.test", "verification.approved,otp.sent", ""]
+    {
+        let error = nexo.fail(2, &choose(refused));
+        let all = "otp.*, otp.delivered, otp.failed, verification.*, verification.approved, \
+                   verification.failed, verification.expired";
+        assert!(error.contains("--events") && error.contains(all), "{error}");
+    }
+    assert_eq!(nexo.json(&["webhook", "list"])["webhooks"].as_array().unwrap().len(), 1);
 }
 
 #[per_database]

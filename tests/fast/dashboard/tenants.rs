@@ -58,6 +58,7 @@ async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
         format!("/dashboard/webhooks/{hook}/pause"),
         format!("/dashboard/webhooks/{hook}/resume"),
         format!("/dashboard/webhooks/{hook}/test"),
+        format!("/dashboard/webhooks/{hook}/events"),
         format!("/dashboard/webhooks/{hook}/rotate"),
         format!("/dashboard/webhooks/{hook}/replay-failed"),
         format!("/dashboard/webhooks/{hook}/remove"),

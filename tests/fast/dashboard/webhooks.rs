@@ -127,3 +127,45 @@ async fn an_endpoint_with_a_forbidden_url_is_refused_with_the_reason() {
         seen.must_contain(reason);
     }
 }
+
+#[per_database]
+async fn the_events_of_an_endpoint_are_chosen_and_changed_on_its_pages(backend: Backend) {
+    let gateway = Gateway::start(backend, &OPEN);
+    let mut lan = Visitor::signed_up(&gateway, "a@example.com").await;
+    let url = "http://127.0.0.1:9/hook";
+    let wrong = [("url", url), ("events", "otp.*"), ("events", "otp.sent")];
+    let refused = lan.submit(PAGE, PAGE, &wrong).await;
+    assert_eq!(refused.status, 400);
+    refused.must_contain("There is no event otp.sent. Choose from: otp.*, otp.delivered,");
+    lan.get(PAGE).await.must_contain("No endpoints yet");
+
+    let chosen = [("url", url), ("events", "verification.*"), ("events", "otp.failed")];
+    assert_eq!(lan.submit(PAGE, PAGE, &chosen).await.status, 201);
+    let list = "<code>otp.failed</code>, <code>verification.*</code>";
+    lan.get(PAGE).await.must_contain(list);
+    let id = lan.id_after(PAGE, "/dashboard/webhooks/").await;
+    let path = format!("{PAGE}/{id}");
+    let ticked = |pattern: &str| format!("value=\"{pattern}\" checked");
+    let seen = lan.get(&path).await;
+    seen.must_contain(&ticked("otp.failed")).must_contain(&ticked("verification.*"));
+    assert!(!seen.text.contains(&ticked("otp.*")), "{}", seen.text);
+
+    let events = format!("{path}/events");
+    let saved = lan.submit(&path, &events, &[("events", "otp.*")]).await;
+    assert!(saved.location().ends_with("told=events"), "{saved:?}");
+    lan.get(saved.location())
+        .await
+        .must_contain("events were saved")
+        .must_contain(&ticked("otp.*"));
+    // No event and an unknown one change nothing.
+    for fields in [&[][..], &[("events", "otp.delivered"), ("events", "*")]] {
+        let refused = lan.submit(&path, &events, fields).await;
+        assert!(refused.location().ends_with("told=no-events"), "{refused:?}");
+        lan.get(refused.location()).await.must_contain("at least one event");
+    }
+    lan.get(PAGE).await.must_contain("<code>otp.*</code>");
+
+    let mut stranger = Visitor::signed_up(&gateway, "b@example.com").await;
+    assert_eq!(stranger.submit(PAGE, &events, &[("events", "otp.failed")]).await.status, 404);
+    lan.get(&path).await.must_contain(&ticked("otp.*"));
+}

@@ -26,7 +26,7 @@ pub enum Change {
     Key(KeyId),
     /// The wallet was credited.
     Wallet(AccountId),
-    /// A webhook endpoint of the account was added, paused, resumed or removed.
+    /// A webhook endpoint of the account was added, paused, resumed or removed, or its events changed.
     Endpoints(AccountId),
     /// A webhook attempt is waiting to be sent.
     WebhookAttempt(WebhookAttemptId),

@@ -1,6 +1,7 @@
 //! Webhook endpoints.
 
 use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::webhook::events::EventFilter;
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
 use sea_orm::sea_query::{Expr, Value};
 use sea_orm::{
@@ -25,6 +26,7 @@ pub struct NewEndpoint<'a> {
     pub account_id: AccountId,
     pub url: &'a str,
     pub secret: HashedSecret,
+    pub events: EventFilter,
     pub created_at_ms: i64,
 }
 
@@ -34,6 +36,7 @@ pub struct Endpoint {
     pub id: EndpointId,
     pub account_id: AccountId,
     pub url: String,
+    pub events: EventFilter,
     pub created_at_ms: i64,
     pub paused_at_ms: Option<i64>,
     /// Until when the previous secret also signs.
@@ -46,6 +49,7 @@ impl From<endpoint::Model> for Endpoint {
             id: EndpointId(row.id),
             account_id: AccountId(row.account_id),
             url: row.url,
+            events: EventFilter::from_record(&row.events),
             created_at_ms: row.created_at_ms,
             paused_at_ms: row.paused_at_ms,
             old_secret_until_ms: row.old_secret_until_ms,
@@ -95,6 +99,8 @@ impl Webhooks<'_> {
             paused_at_ms: Set(None),
             resumed_at_ms: Set(None),
             removed_at_ms: Set(None),
+            events: Set(new.events.to_string()),
+            events_changed_at_ms: Set(None),
         };
         Entity::insert(endpoint).exec(&transaction).await?;
         let change = Change::Endpoints(new.account_id);
@@ -167,6 +173,33 @@ impl Webhooks<'_> {
             .exec(self.store.write_connection()?)
             .await;
         Ok(self.store.check_write(rotated)?.rows_affected > 0)
+    }
+
+    /// Sets the events that an endpoint receives from now on. Returns false if it does not belong to the account or
+    /// was removed.
+    pub async fn choose_events(
+        self,
+        account: AccountId,
+        id: EndpointId,
+        events: EventFilter,
+        at_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let transaction = self.store.begin().await?;
+        let changed = Entity::update_many()
+            .col_expr(Column::Events, Expr::value(events.to_string()))
+            .col_expr(Column::EventsChangedAtMs, Expr::value(at_ms))
+            .filter(Column::Id.eq(id.0))
+            .filter(Column::AccountId.eq(account.0))
+            .filter(Column::RemovedAtMs.is_null())
+            .exec(&transaction)
+            .await?;
+        if changed.rows_affected == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        append_change(&transaction, Change::Endpoints(account), at_ms).await?;
+        self.store.commit(transaction).await?;
+        Ok(true)
     }
 
     /// Pauses, resumes or removes an endpoint. Returns false if that changes nothing or the

@@ -3,3 +3,4 @@
 pub mod attempts;
 pub mod endpoints;
 pub mod history;
+pub(crate) mod queue;

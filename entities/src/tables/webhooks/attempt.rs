@@ -10,6 +10,7 @@ pub struct Model {
     pub id: Uuid,
     pub endpoint_id: Uuid,
     pub account_id: Uuid,
+    /// For the end of a verification, its last call.
     pub delivery_id: Uuid,
     pub event_type: String,
     /// The exact bytes to send and sign.
@@ -29,6 +30,8 @@ pub struct Model {
     pub error: Option<String>,
     /// The trace to continue, as a `traceparent` header.
     pub traceparent: Option<String>,
+    /// The verification whose end it tells.
+    pub verification_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

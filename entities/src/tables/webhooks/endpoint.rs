@@ -21,6 +21,10 @@ pub struct Model {
     /// When it was last resumed.
     pub resumed_at_ms: Option<i64>,
     pub removed_at_ms: Option<i64>,
+    /// The chosen events, as a list with commas.
+    pub events: String,
+    /// When they were last changed.
+    pub events_changed_at_ms: Option<i64>,
 }
 
 impl fmt::Debug for Model {

@@ -1,3 +1,4 @@
 //! Webhook endpoints and pending webhook events.
 
+mod events;
 mod outbox;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use nexo_domain::ids::{EndpointId, WebhookAttemptId};
+use nexo_domain::webhook::events::EventFilter;
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
 use nexo_entities::store::cluster::nodes::NodeStart;
 use nexo_entities::store::deliveries::daily_stats::DAY_MS;
@@ -280,6 +281,7 @@ async fn an_account_has_at_most_five_endpoints(database: Arc<Database>) {
         account_id: world.account,
         url: "https://more.example.com",
         secret: HashedSecret::of("whsec_more"),
+        events: EventFilter::default(),
         created_at_ms: NOW,
     };
     let full = world.store.webhooks().add_endpoint(one_more.clone()).await.unwrap_err();

@@ -15,6 +15,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Language};
 use nexo_domain::phone::Phone;
 use nexo_domain::webhook::HashedSecret;
+use nexo_domain::webhook::events::EventFilter;
 use nexo_entities::store::Store;
 use nexo_entities::store::ledger::wallets::Credit;
 use nexo_entities::store::webhooks::endpoints::NewEndpoint;
@@ -167,6 +168,7 @@ async fn set_up_customer(store: &Store, receiver_url: &str) -> anyhow::Result<(S
             account_id,
             url: receiver_url,
             secret: hashed,
+            events: EventFilter::default(),
             created_at_ms: unix_ms(),
         })
         .await?;

@@ -13,7 +13,7 @@ use nexo_entities::store::webhooks::history::{AttemptCursor, MAX_REPLAYED};
 use nexo_entities::store::{Conflict, StoreError};
 use uuid::Uuid;
 
-use super::{path_of, receiver_examples, secret_page, state};
+use super::{events, path_of, receiver_examples, secret_page, state};
 use crate::api::list::cursor;
 use crate::dashboard::components::*;
 use crate::dashboard::texts::developer::webhooks as texts;
@@ -51,7 +51,11 @@ fn parse_cursor(text: &str) -> Option<AttemptCursor> {
     })
 }
 
-async fn endpoint_of(site: &SiteState, member: &Member, id: &str) -> Result<Endpoint, PageError> {
+pub(super) async fn endpoint_of(
+    site: &SiteState,
+    member: &Member,
+    id: &str,
+) -> Result<Endpoint, PageError> {
     let not_found = || PageError::not_found(member.locale());
     let id: EndpointId = id.parse().map_err(|_| not_found())?;
     let endpoint = site.store.webhooks().endpoint(member.id(), id).await?;
@@ -65,6 +69,8 @@ async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> P
         Some("test") => Some(success_notice(l.t(texts::TEST_SENT))),
         Some("paused") => Some(error_notice(l.t(texts::TEST_PAUSED))),
         Some("full") => Some(error_notice(&l.t_with(texts::TOO_MANY, &[("most", &MAX_ENDPOINTS)]))),
+        Some("events") => Some(success_notice(l.t(texts::EVENTS_SAVED))),
+        Some("no-events") => Some(error_notice(l.t(texts::EVENTS_NONE))),
         Some("since") => Some(error_notice(l.t(texts::SINCE_WRONG))),
         Some(count) => count
             .parse::<u64>()
@@ -89,6 +95,7 @@ async fn show_one(request: HttpRequest, member: Member, id: Id, site: Site) -> P
         @if page.attempts.is_empty() { (empty_state(l.t(texts::NO_ATTEMPTS))) }
         @else { (attempt_table(&member, &page.attempts)) }
         (pager(l, newest, next.as_deref()))
+        (events::form(&member, &endpoint))
         (replay_form(&member, &endpoint))
         (receiver_examples::snippets(l, Some(&endpoint.url)))
     };

@@ -8,36 +8,47 @@ use nexo_actors::clock::unix_ms;
 use nexo_actors::webhook::client::TargetError;
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::ids::EndpointId;
+use nexo_domain::webhook::events::{EventFilter, EventFilterError};
 use nexo_domain::webhook::{HashedSecret, MAX_ENDPOINTS};
 use nexo_entities::store::webhooks::endpoints::{Endpoint, NewEndpoint};
 use nexo_entities::store::{Conflict, StoreError};
 
 use crate::dashboard::components::*;
 use crate::dashboard::texts::developer::webhooks as texts;
+use crate::dashboard::texts::figures::Value;
 use crate::dashboard::texts::{Text, Translate};
 use crate::dashboard::web::*;
 use crate::secrets::new_webhook_secret;
 
 mod attempts;
 mod endpoint;
+mod events;
 pub(super) mod receiver_examples;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/webhooks").get(show).post(add))
         .configure(endpoint::routes)
+        .configure(events::routes)
         .configure(attempts::routes);
 }
 
 async fn show(member: Member, site: Site) -> PageResult {
-    list(&site, &member, None, "", StatusCode::OK).await
+    list(&site, &member, None, NewForm::default(), StatusCode::OK).await
+}
+
+/// The fields of the form for a new endpoint.
+#[derive(Default, Clone, Copy)]
+struct NewForm<'f> {
+    url: &'f str,
+    events: EventFilter,
 }
 
 async fn list(
     site: &SiteState,
     member: &Member,
     error: Option<String>,
-    url: &str,
+    form: NewForm<'_>,
     status: StatusCode,
 ) -> PageResult {
     let l = member.locale();
@@ -49,14 +60,15 @@ async fn list(
         @if let Some(error) = error { (error_notice(&error)) }
         @if endpoints.is_empty() { (empty_state(&l.t_with(texts::NONE, &[("id", &"{id}")]))) }
         @else {
-            (table(l, texts::TITLE, [Head(texts::URL), Left(texts::STATE), Actions],
+            (table(l, texts::TITLE, [Head(texts::URL), Left(texts::EVENTS), Left(texts::STATE), Actions],
                 endpoints.iter().map(|endpoint| row(member, endpoint))))
         }
         section.card {
             h2 { (l.t(texts::ADD)) }
             form method="post" action="/dashboard/webhooks" {
                 (form_token(member))
-                (Field::new("url", l.t(texts::URL)).kind("url").value(url).hint(l.t(texts::URL_HINT)))
+                (Field::new("url", l.t(texts::URL)).kind("url").value(form.url).hint(l.t(texts::URL_HINT)))
+                (events::fields(l, form.events))
                 button type="submit" { (l.t(texts::DO_ADD)) }
             }
         }
@@ -74,10 +86,11 @@ fn state(member: &Member, endpoint: &Endpoint) -> Markup {
     }
 }
 
-fn row(member: &Member, endpoint: &Endpoint) -> [Markup; 3] {
+fn row(member: &Member, endpoint: &Endpoint) -> [Markup; 4] {
     let path = path_of(endpoint.id);
     [
         html! { a href=(path) { (endpoint.url) } },
+        events::summary(endpoint.events),
         state(member, endpoint),
         html! { a.button.second.small href=(path) { (member.locale().t(texts::OPEN)) } },
     ]
@@ -99,8 +112,19 @@ fn reason(error: &TargetError) -> Text {
 
 async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
     let l = member.locale();
-    let typed = fields.trimmed("url");
-    let checked = site.webhook_rules.check_resolved(typed, &site.resolver);
+    let mut typed = NewForm { url: fields.trimmed("url"), events: EventFilter::default() };
+    match events::chosen(&fields) {
+        Ok(events) => typed.events = events,
+        // Without a choice: the default.
+        Err(EventFilterError::Empty) => {}
+        Err(EventFilterError::Unknown { pattern }) => {
+            let allowed = EventFilter::all_patterns().collect::<Vec<_>>().join(", ");
+            let values: [(&str, &dyn Value); 2] = [("event", &pattern), ("allowed", &allowed)];
+            let error = l.t_with(texts::EVENT_REJECTED, &values);
+            return list(&site, &member, Some(error), typed, StatusCode::BAD_REQUEST).await;
+        }
+    }
+    let checked = site.webhook_rules.check_resolved(typed.url, &site.resolver);
     let url = match checked.await {
         Ok(url) => url,
         Err(error) => {
@@ -117,6 +141,7 @@ async fn add(Posted(member, fields): Posted<Member>, site: Site) -> PageResult {
             account_id: member.id(),
             url: url.as_str(),
             secret: HashedSecret::of(&secret),
+            events: typed.events,
             created_at_ms: unix_ms(),
         })
         .await;

@@ -1,11 +1,26 @@
 //! The pages of webhooks.
 
+use crate::dashboard::texts::Text;
+
 texts! {
     TITLE = "Webhooks", "Webhook";
-    LEAD = "When an OTP ends, we POST a signed event to each active endpoint, once.", "Khi một OTP kết thúc, chúng tôi gửi (POST) một sự kiện có chữ ký tới mỗi endpoint đang hoạt động, đúng một lần.";
+    LEAD = "When an OTP or a verification ends, we POST a signed event to each active endpoint that chose it, once.", "Khi một OTP hoặc một lượt xác minh kết thúc, chúng tôi gửi (POST) một sự kiện có chữ ký tới mỗi endpoint đang hoạt động có chọn sự kiện đó, đúng một lần.";
     COUNT = "{count} of {most} in use", "Đang dùng {count}/{most}";
     URL = "URL", "URL";
     URL_HINT = "An https URL on a public address, such as https://your-app.example/webhooks/nexo", "URL https trên địa chỉ công khai, ví dụ https://your-app.example/webhooks/nexo";
+    EVENTS = "Events", "Sự kiện";
+    EVENTS_LEAD = "What this endpoint receives from now on. Events that are already queued are still sent.", "Những sự kiện endpoint này nhận kể từ bây giờ. Các sự kiện đã vào hàng đợi vẫn được gửi.";
+    SAVE_EVENTS = "Save events", "Lưu sự kiện";
+    EVENTS_SAVED = "The events were saved.", "Đã lưu các sự kiện.";
+    EVENTS_NONE = "Choose at least one event. To receive none, pause the endpoint.", "Hãy chọn ít nhất một sự kiện. Nếu không muốn nhận sự kiện nào, hãy tạm dừng endpoint.";
+    EVENT_REJECTED = "There is no event {event}. Choose from: {allowed}.", "Không có sự kiện {event}. Hãy chọn trong: {allowed}.";
+    MEANING_OTP = "every OTP that ends", "mọi OTP kết thúc";
+    MEANING_OTP_DELIVERED = "the code was read to its last digit", "mã đã được đọc đến chữ số cuối";
+    MEANING_OTP_FAILED = "busy, no answer, hung up early and other failures", "máy bận, không nghe máy, cúp máy sớm và các lỗi khác";
+    MEANING_VERIFICATION = "every verification that ends, except canceled ones", "mọi lượt xác minh kết thúc, trừ lượt bị hủy";
+    MEANING_VERIFICATION_APPROVED = "the right code was entered", "đã nhập đúng mã";
+    MEANING_VERIFICATION_FAILED = "five wrong codes were entered", "đã nhập sai mã năm lần";
+    MEANING_VERIFICATION_EXPIRED = "no right code in time", "quá thời hạn mà chưa nhập đúng mã";
     STATE = "Status", "Trạng thái";
     ACTIVE = "active", "hoạt động";
     PAUSED = "paused", "tạm dừng";
@@ -66,4 +81,36 @@ texts! {
     RECEIVER = "Your receiver", "Mã nguồn bên nhận";
     RECEIVER_LEAD = "Verify the signature over the exact bytes, respond with 2xx within 5 seconds, and process the event afterwards.", "Hãy kiểm tra chữ ký trên đúng các byte nhận được, trả về 2xx trong 5 giây, rồi mới xử lý sự kiện.";
     RECEIVER_CURL = "curl: an example of a signed event", "curl: ví dụ một sự kiện có chữ ký";
+}
+
+/// The meaning of a pattern of events.
+pub fn meaning_of_pattern(pattern: &str) -> Text {
+    match pattern {
+        "otp.*" => MEANING_OTP,
+        "otp.delivered" => MEANING_OTP_DELIVERED,
+        "otp.failed" => MEANING_OTP_FAILED,
+        "verification.*" => MEANING_VERIFICATION,
+        "verification.approved" => MEANING_VERIFICATION_APPROVED,
+        "verification.failed" => MEANING_VERIFICATION_FAILED,
+        "verification.expired" => MEANING_VERIFICATION_EXPIRED,
+        _ => EVENT,
+    }
+}
+
+#[cfg(test)]
+mod meanings {
+    use nexo_domain::webhook::events::EventFilter;
+
+    use super::*;
+
+    #[test]
+    fn every_pattern_has_a_meaning_of_its_own() {
+        let mut meanings: Vec<&str> =
+            EventFilter::all_patterns().map(|pattern| meaning_of_pattern(pattern).en).collect();
+        let count = meanings.len();
+        meanings.sort_unstable();
+        meanings.dedup();
+        assert_eq!(meanings.len(), count);
+        assert!(!meanings.contains(&EVENT.en));
+    }
 }

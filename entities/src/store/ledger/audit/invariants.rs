@@ -91,13 +91,16 @@ pub(super) const WALLET_INVARIANTS: [Invariant; 10] = [
 ];
 
 /// Ends of deliveries that an endpoint should have received and did not. Deliveries that no gateway
-/// accepted send no webhook. An endpoint counts only while it is certainly active: of a finished
-/// pause only the end is recorded.
+/// accepted send no webhook. An endpoint counts only while it is certainly active and wants the event:
+/// of a finished pause only the end is recorded, and of its events only the present ones.
 pub(super) const UNSENT: &str = "SELECT COUNT(*) FROM webhook_endpoints AS e \
     JOIN deliveries AS d ON d.account_id = e.account_id \
     WHERE d.completed_at_ms > COALESCE(e.resumed_at_ms, e.created_at_ms) + ? \
+    AND d.completed_at_ms > COALESCE(e.events_changed_at_ms, e.created_at_ms) + ? \
     AND (e.paused_at_ms IS NULL OR d.completed_at_ms < e.paused_at_ms - ?) \
     AND (e.removed_at_ms IS NULL OR d.completed_at_ms < e.removed_at_ms - ?) \
     AND COALESCE(d.error_code, '') <> 'no_route' \
+    AND (',' || e.events || ',' LIKE '%,otp.*,%' \
+    OR ',' || e.events || ',' LIKE '%,otp.' || d.status || ',%') \
     AND NOT EXISTS (SELECT 1 FROM webhook_attempts AS a \
-    WHERE a.delivery_id = d.id AND a.endpoint_id = e.id)";
+    WHERE a.delivery_id = d.id AND a.endpoint_id = e.id AND a.verification_id IS NULL)";

@@ -59,7 +59,7 @@ impl Ledger<'_> {
             ok: overdue == 0,
             detail: format!("{overdue} deliveries without an end after {} s", OVERDUE_MS / 1000),
         });
-        let slack = [UNKNOWN_ENDPOINT_MS, LATE_COMMIT_MS, LATE_COMMIT_MS];
+        let slack = [UNKNOWN_ENDPOINT_MS, UNKNOWN_ENDPOINT_MS, LATE_COMMIT_MS, LATE_COMMIT_MS];
         let unsent = self.count(&snapshot, UNSENT, slack.map(Value::from)).await?;
         checks.push(Check {
             name: "every_end_is_told",

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use nexo_domain::billing::ledger::Buckets;
-use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::ids::AccountId;
 
 use super::batch::WriteMode;
 use super::records::{Debit, Settlement};
+use crate::store::webhooks::queue::ActiveEndpoint;
 
 /// Above this number of accounts the cache is cleared, which bounds its memory to about 20 MB.
 const MAX_ACCOUNTS: usize = 100_000;
@@ -38,7 +39,7 @@ impl Wallet {
 #[derive(Debug, Default)]
 pub struct WalletCache {
     wallets: HashMap<AccountId, Wallet>,
-    endpoints: HashMap<AccountId, Vec<EndpointId>>,
+    endpoints: HashMap<AccountId, Vec<ActiveEndpoint>>,
     /// Number of following batches that must be written stepwise.
     stepwise_left: u8,
 }
@@ -83,7 +84,7 @@ impl WalletCache {
         self.wallets.get(&account).copied()
     }
 
-    pub(super) fn endpoints(&self, account: AccountId) -> Option<&Vec<EndpointId>> {
+    pub(super) fn endpoints(&self, account: AccountId) -> Option<&Vec<ActiveEndpoint>> {
         self.endpoints.get(&account)
     }
 
@@ -94,7 +95,7 @@ impl WalletCache {
     pub(super) fn insert_loaded(
         &mut self,
         wallets: HashMap<AccountId, Wallet>,
-        endpoints: HashMap<AccountId, Vec<EndpointId>>,
+        endpoints: HashMap<AccountId, Vec<ActiveEndpoint>>,
     ) {
         if self.wallets.len() > MAX_ACCOUNTS {
             self.wallets.clear();

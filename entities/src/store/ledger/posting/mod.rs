@@ -21,7 +21,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::ids::AccountId;
 use nexo_domain::phone::window::WINDOW_MS;
 use sea_orm::DatabaseTransaction;
 
@@ -43,6 +43,7 @@ pub use records::{
 use crate::store::StoreError;
 use crate::store::phone_windows::cache::{Claim, PhoneWindowCache};
 use crate::store::views::Ledger;
+use crate::store::webhooks::queue::{self, ActiveEndpoint};
 use batch::{Abort, Batch, Commission, WriteMode, ended, refunded};
 use cache::Wallet;
 use decision::BatchDecision;
@@ -57,7 +58,7 @@ const DEFAULT_BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 struct WrittenBatch {
     transaction: DatabaseTransaction,
     wallets: HashMap<AccountId, Wallet>,
-    endpoints: HashMap<AccountId, Vec<EndpointId>>,
+    endpoints: HashMap<AccountId, Vec<ActiveEndpoint>>,
     result: BatchResult,
 }
 
@@ -180,7 +181,7 @@ impl<'s> Ledger<'s> {
             .filter(|s| s.event.is_some() && cache.endpoints(s.account_id).is_none())
             .map(|s| s.account_id)
             .collect();
-        let endpoints = statements::load_endpoints(&transaction, &unknown).await?;
+        let endpoints = queue::load_endpoints(&transaction, &unknown).await?;
         let known = Known { cache, wallets: &wallets, endpoints: &endpoints, windows };
         let result = write::write(&transaction, batch, &known).await?;
         Ok(WrittenBatch { transaction, wallets, endpoints, result })

@@ -24,14 +24,6 @@ pub(super) static LOCK_WALLETS: Bulk = Bulk::new(
     ") ORDER BY w.account_id FOR UPDATE OF w",
 );
 
-pub(super) static LOAD_ENDPOINTS: Bulk = Bulk::new(
-    "SELECT account_id, id FROM webhook_endpoints \
-     WHERE removed_at_ms IS NULL AND paused_at_ms IS NULL \
-     AND account_id IN (SELECT v.column1",
-    &[Id],
-    ") ORDER BY created_at_ms, id",
-);
-
 /// `completed_at_ms IS NULL` implies `sent` by a constraint of the table. With a condition on the
 /// status SQLite would scan the index of sent deliveries instead of searching by id.
 pub(super) static SETTLE: Bulk = Bulk::new(
@@ -152,17 +144,6 @@ pub(super) static INSERT_COMMISSIONS: Bulk = Bulk::new(
     "JOIN referrals AS r ON r.referred_id = v.column1 WHERE r.ended_at_ms IS NULL",
 );
 
-/// Endpoints removed or paused since they were cached get nothing.
-pub(super) static QUEUE_WEBHOOKS: Bulk = Bulk::new(
-    "INSERT INTO webhook_attempts (id, endpoint_id, account_id, delivery_id, event_type, body, \
-     status, created_at_ms, traceparent) \
-     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, 'pending', \
-     v.column7, NULLIF(v.column8, '')",
-    &[Id, Id, Id, Id, Text, Text, Int, Text],
-    "JOIN webhook_endpoints AS e ON e.id = v.column2 \
-     WHERE e.removed_at_ms IS NULL AND e.paused_at_ms IS NULL",
-);
-
 /// Answers are stored for a day ([`RETENTION_MS`]); an older one is replaced.
 ///
 /// [`RETENTION_MS`]: nexo_domain::idempotency::RETENTION_MS
@@ -222,6 +203,7 @@ mod tests {
 
     use super::*;
     use crate::store::Store;
+    use crate::store::webhooks::queue::{LOAD_ENDPOINTS, QUEUE_WEBHOOKS};
     use nexo_domain::idempotency::RETENTION_MS;
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use nexo_domain::billing::ledger::{EntryKind, Parts};
 use nexo_domain::call::steps;
 use nexo_domain::customer_fields::{CustomerFields, Metadata, Reference};
-use nexo_domain::ids::{AccountId, DeliveryId, EndpointId};
-use nexo_domain::webhook::event_type;
+use nexo_domain::ids::{AccountId, DeliveryId};
+use nexo_domain::webhook::events::EventType;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Value};
 use uuid::Uuid;
 
@@ -15,13 +15,14 @@ use super::cache::Wallet;
 use super::records::{Debit, NodeEpoch, Settlement};
 use super::sql::{
     ADD_PENDING, CLAIM_WINDOWS, INSERT_CALL_ATTEMPTS, INSERT_COMMISSIONS, INSERT_DELIVERIES,
-    INSERT_DELIVERIES_FENCED, INSERT_ENTRIES, LOAD_ENDPOINTS, LOAD_WALLETS, LOCK_WALLETS,
-    QUEUE_WEBHOOKS, READ_WINDOWS, RELEASE_WINDOWS, SETTLE, SETTLE_RETURNING, WRITE_WALLETS,
+    INSERT_DELIVERIES_FENCED, INSERT_ENTRIES, LOAD_WALLETS, LOCK_WALLETS, READ_WINDOWS,
+    RELEASE_WINDOWS, SETTLE, SETTLE_RETURNING, WRITE_WALLETS,
 };
 use crate::store::StoreError;
 use crate::store::sql::bulk::{Bulk, NULL_INT, Rows, Script};
 use crate::store::sql::record::realm;
 use crate::store::sql::rows::Columns;
+use crate::store::webhooks::queue::{ActiveEndpoint, QUEUE_WEBHOOKS};
 
 /// Reads the wallets of `accounts`. They may change before the transaction ends.
 pub(super) async fn load_wallets(
@@ -67,25 +68,6 @@ async fn read_wallets(
         wallets.insert(account, wallet);
     }
     Ok(wallets)
-}
-
-/// Reads the active endpoints of each of `accounts`, including empty lists.
-pub(super) async fn load_endpoints(
-    transaction: &DatabaseTransaction,
-    accounts: &HashSet<AccountId>,
-) -> Result<HashMap<AccountId, Vec<EndpointId>>, StoreError> {
-    let mut rows = LOAD_ENDPOINTS.rows(accounts.len());
-    let mut endpoints: HashMap<AccountId, Vec<EndpointId>> = HashMap::new();
-    for account in accounts {
-        rows.push([account.0.into()]);
-        endpoints.insert(*account, Vec::new());
-    }
-    for row in LOAD_ENDPOINTS.query(transaction, &[], rows).await? {
-        let (account, endpoint) = row.try_get_many_by_index()?;
-        let of_account = endpoints.entry(AccountId(account)).or_default();
-        of_account.push(EndpointId(endpoint));
-    }
-    Ok(endpoints)
 }
 
 /// Sets the terminal state of each delivery that is still `sent`.
@@ -333,19 +315,21 @@ pub(super) fn push_call_attempts(script: &mut Script, ended: &[&Settlement]) {
     script.push(&INSERT_CALL_ATTEMPTS, Vec::new(), rows);
 }
 
-/// Queues one attempt per settlement event and active endpoint, with the exact bytes to send.
+/// Queues one attempt per settlement event and active endpoint that wants it, with the exact bytes to send.
 pub(super) fn push_webhooks<'e>(
     script: &mut Script,
     ended: &[&Settlement],
-    endpoints: impl Fn(AccountId) -> Option<&'e Vec<EndpointId>>,
+    endpoints: impl Fn(AccountId) -> Option<&'e Vec<ActiveEndpoint>>,
 ) {
     let mut rows = QUEUE_WEBHOOKS.rows(0);
     for s in ended {
         let Some(event) = &s.event else {
             continue;
         };
+        let event_type = EventType::of_otp(s.status);
         let endpoints = endpoints(s.account_id).map_or(&[][..], Vec::as_slice);
-        if endpoints.is_empty() {
+        let mut endpoints = endpoints.iter().filter(|one| one.events.wants(event_type)).peekable();
+        if endpoints.peek().is_none() {
             continue;
         }
         let body = event.body();
@@ -353,10 +337,10 @@ pub(super) fn push_webhooks<'e>(
         for endpoint in endpoints {
             rows.push([
                 Uuid::now_v7().into(),
-                endpoint.0.into(),
+                endpoint.id.0.into(),
                 s.account_id.0.into(),
                 s.delivery_id.0.into(),
-                event_type(s.status).into(),
+                event_type.as_str().into(),
                 body.as_str().into(),
                 s.completed_at_ms.into(),
                 trace.as_str().into(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use nexo_domain::billing::ledger::Parts;
-use nexo_domain::ids::{AccountId, EndpointId};
+use nexo_domain::ids::AccountId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, SqlErr};
 
 use super::batch::{Abort, Batch, Commission, WriteMode, ended, first_of_each, refunded};
@@ -14,6 +14,7 @@ use super::{keys, statements};
 use crate::store::StoreError;
 use crate::store::phone_windows::cache::{Claim, PhoneWindowCache};
 use crate::store::sql::bulk::Script;
+use crate::store::webhooks::queue::ActiveEndpoint;
 
 /// What a transaction reads besides its batch.
 pub(super) struct Known<'k> {
@@ -21,7 +22,7 @@ pub(super) struct Known<'k> {
     /// The wallets that were read in this transaction.
     pub wallets: &'k HashMap<AccountId, Wallet>,
     /// The active endpoints that were read in this transaction.
-    pub endpoints: &'k HashMap<AccountId, Vec<EndpointId>>,
+    pub endpoints: &'k HashMap<AccountId, Vec<ActiveEndpoint>>,
     /// The in-memory windows, if they are not in a table.
     pub windows: Option<&'k PhoneWindowCache>,
 }
@@ -36,7 +37,7 @@ impl<'k> Known<'k> {
     }
 
     /// Returns an account's active endpoints.
-    fn endpoints(&self, account: AccountId) -> Option<&'k Vec<EndpointId>> {
+    fn endpoints(&self, account: AccountId) -> Option<&'k Vec<ActiveEndpoint>> {
         self.endpoints.get(&account).or(self.cache.endpoints(account))
     }
 
