@@ -60,6 +60,10 @@ id!(
     DeliveryId
 );
 id!(
+    /// One code that the gateway makes, reads out and checks.
+    VerificationId
+);
+id!(
     /// One call leg on one gateway: one call detail record.
     AttemptId
 );

@@ -15,6 +15,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use thiserror::Error;
 use url::{Host, Url};
+use uuid::Uuid;
 
 use crate::clock;
 use crate::dns::{DnsError, Resolver};
@@ -121,6 +122,8 @@ impl Resolve for CheckedResolver {
 pub struct Outgoing {
     pub attempt_id: WebhookAttemptId,
     pub delivery_id: DeliveryId,
+    /// The same for all attempts of an event, so that a receiver recognises one that it has had.
+    pub event_id: Uuid,
     pub url: String,
     pub secret: HashedSecret,
     /// The previous secret, for a receiver that still uses it.
@@ -227,7 +230,7 @@ impl WebhookClient {
 
     fn request(&self, url: Url, outgoing: &Outgoing) -> reqwest::RequestBuilder {
         let body = outgoing.body.as_bytes();
-        let id = outgoing.delivery_id.to_string();
+        let id = outgoing.event_id.to_string();
         let timestamp = clock::unix_ms() / 1000;
         let secrets = [Some(&outgoing.secret), outgoing.old_secret.as_ref()];
         // Standard Webhooks: one valid signature of the list is enough.
@@ -245,7 +248,7 @@ impl WebhookClient {
             .header("Content-Type", "application/json")
             .header("X-NEXO-Signature", outgoing.secret.sign(body))
             .header("X-NEXO-Event-Type", &outgoing.event_type)
-            .header("X-NEXO-Delivery-Id", &id)
+            .header("X-NEXO-Delivery-Id", outgoing.delivery_id.to_string())
             .header("X-NEXO-Attempt-Id", outgoing.attempt_id.to_string())
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp.to_string())
@@ -327,6 +330,7 @@ mod tests {
         let outgoing = Outgoing {
             attempt_id: uuid::Uuid::new_v4().into(),
             delivery_id: uuid::Uuid::new_v4().into(),
+            event_id: uuid::Uuid::new_v4(),
             url: "https://localhost:9/".into(),
             secret: HashedSecret::of("whsec_test"),
             old_secret: None,

@@ -127,6 +127,7 @@ pub fn outgoing(webhook: ClaimedAttempt) -> Outgoing {
     Outgoing {
         attempt_id: webhook.id,
         delivery_id: webhook.delivery_id,
+        event_id: webhook.event_id(),
         url: webhook.url,
         secret: webhook.secret,
         old_secret: webhook.old_secret,

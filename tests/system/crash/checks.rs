@@ -157,7 +157,8 @@ impl Invariants {
         let wrong = rows(
             site,
             "SELECT CAST(COUNT(*) AS TEXT) FROM deliveries AS d WHERE \
-             (SELECT COUNT(*) FROM webhook_attempts AS a WHERE a.delivery_id = d.id) <> \
+             (SELECT COUNT(*) FROM webhook_attempts AS a WHERE a.delivery_id = d.id \
+             AND a.verification_id IS NULL) <> \
              (CASE WHEN d.error_code = 'no_route' THEN 0 ELSE 1 END)",
         )
         .await;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use nexo_domain::ids::{AccountId, DeliveryId, EndpointId, WebhookAttemptId};
+use nexo_domain::ids::{AccountId, DeliveryId, EndpointId, VerificationId, WebhookAttemptId};
 use nexo_domain::trace_parent::TraceParent;
 use nexo_domain::webhook::HashedSecret;
 use sea_orm::sea_query::Expr;
@@ -33,7 +33,10 @@ pub struct ClaimedAttempt {
     pub id: WebhookAttemptId,
     pub endpoint_id: EndpointId,
     pub account_id: AccountId,
+    /// The OTP; of a verification, its last one.
     pub delivery_id: DeliveryId,
+    /// The verification whose end the event tells.
+    pub verification_id: Option<VerificationId>,
     pub event_type: String,
     /// The exact bytes to send and sign.
     pub body: String,
@@ -44,6 +47,13 @@ pub struct ClaimedAttempt {
     pub created_at_ms: i64,
     /// The trace to continue.
     pub trace: Option<TraceParent>,
+}
+
+impl ClaimedAttempt {
+    /// What all attempts for the event have in common. An OTP and a verification have one final event each.
+    pub fn event_id(&self) -> Uuid {
+        self.verification_id.map_or(self.delivery_id.0, |id| id.0)
+    }
 }
 
 /// The result of one POST.
@@ -67,7 +77,10 @@ pub struct WebhookAttempt {
     pub id: WebhookAttemptId,
     pub endpoint_id: EndpointId,
     pub account_id: AccountId,
+    /// The OTP; of a verification, its last one.
     pub delivery_id: DeliveryId,
+    /// The verification whose end the event tells.
+    pub verification_id: Option<VerificationId>,
     pub event_type: String,
     pub body: String,
     /// `pending`, `sending`, `delivered`, `failed` or `unknown`.
@@ -100,9 +113,10 @@ const MAX_EXPIRED_AT_ONCE: usize = 500;
 /// wait until the suspension ends.
 const CANDIDATES: &str = "\
     SELECT id, endpoint_id, account_id, delivery_id, event_type, body, url, secret_hash, \
-    created_at_ms, old_secret_hash, old_secret_until_ms, traceparent FROM ( \
+    created_at_ms, old_secret_hash, old_secret_until_ms, traceparent, verification_id FROM ( \
     SELECT a.id, a.endpoint_id, a.account_id, a.delivery_id, a.event_type, a.body, e.url, \
     e.secret_hash, a.created_at_ms, e.old_secret_hash, e.old_secret_until_ms, a.traceparent, \
+    a.verification_id, \
     ROW_NUMBER() OVER (PARTITION BY a.endpoint_id ORDER BY a.created_at_ms, a.id) AS place \
     FROM webhook_attempts AS a JOIN webhook_endpoints AS e ON e.id = a.endpoint_id \
     JOIN accounts AS o ON o.id = a.account_id \
@@ -297,6 +311,7 @@ impl Webhooks<'_> {
             endpoint_id: Set(old.endpoint_id),
             account_id: Set(old.account_id),
             delivery_id: Set(old.delivery_id),
+            verification_id: Set(old.verification_id),
             event_type: Set(old.event_type),
             body: Set(old.body),
             status: Set("pending".to_owned()),
@@ -316,13 +331,28 @@ impl Webhooks<'_> {
         Ok(row.map(attempt))
     }
 
-    /// Returns the attempts of a delivery, oldest first.
+    /// Returns the attempts that tell a delivery's end, oldest first.
     pub async fn delivery_attempts(
         self,
         delivery: DeliveryId,
     ) -> Result<Vec<WebhookAttempt>, StoreError> {
         let rows = Entity::find()
             .filter(Column::DeliveryId.eq(delivery.0))
+            .filter(Column::VerificationId.is_null())
+            .order_by_asc(Column::CreatedAtMs)
+            .order_by_asc(Column::Id)
+            .all(&self.store.reader)
+            .await?;
+        Ok(rows.into_iter().map(attempt).collect())
+    }
+
+    /// Returns the attempts that tell a verification's end, oldest first.
+    pub async fn verification_attempts(
+        self,
+        verification: VerificationId,
+    ) -> Result<Vec<WebhookAttempt>, StoreError> {
+        let rows = Entity::find()
+            .filter(Column::VerificationId.eq(verification.0))
             .order_by_asc(Column::CreatedAtMs)
             .order_by_asc(Column::Id)
             .all(&self.store.reader)
@@ -391,6 +421,7 @@ fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {
         endpoint_id: EndpointId(row.get()?),
         account_id: AccountId(row.get()?),
         delivery_id: DeliveryId(row.get()?),
+        verification_id: None,
         event_type: row.get()?,
         body: row.get()?,
         url: row.get()?,
@@ -405,6 +436,7 @@ fn candidate(row: &QueryResult, now_ms: i64) -> Result<ClaimedAttempt, DbErr> {
     }
     let trace: Option<String> = row.get()?;
     attempt.trace = trace.and_then(|trace| trace.parse().ok());
+    attempt.verification_id = row.get::<Option<Uuid>>()?.map(VerificationId);
     Ok(attempt)
 }
 
@@ -414,6 +446,7 @@ pub(crate) fn attempt(row: Model) -> WebhookAttempt {
         endpoint_id: EndpointId(row.endpoint_id),
         account_id: AccountId(row.account_id),
         delivery_id: DeliveryId(row.delivery_id),
+        verification_id: row.verification_id.map(VerificationId),
         event_type: row.event_type,
         body: row.body,
         status: row.status,

@@ -33,13 +33,15 @@ pub struct AttemptPage {
 /// Maximum number of attempts replayed at once.
 pub const MAX_REPLAYED: u32 = 1_000;
 
-/// The last attempt of each event if it failed or is unknown. Events replayed since are skipped.
+/// The last attempt of each event if it failed or is unknown. Events replayed since are skipped. The end of a
+/// verification has the delivery of its last OTP, and another type.
 const FAILED_SINCE: &str = "\
     SELECT a.id FROM webhook_attempts AS a \
     WHERE a.endpoint_id = ? AND a.account_id = ? AND a.created_at_ms >= ? \
     AND a.status IN ('failed', 'unknown') AND NOT EXISTS ( \
     SELECT 1 FROM webhook_attempts AS later WHERE later.delivery_id = a.delivery_id \
-    AND later.endpoint_id = a.endpoint_id AND later.id <> a.id \
+    AND later.event_type = a.event_type AND later.endpoint_id = a.endpoint_id \
+    AND later.id <> a.id \
     AND (later.created_at_ms > a.created_at_ms \
     OR (later.created_at_ms = a.created_at_ms AND later.id > a.id))) \
     ORDER BY a.created_at_ms, a.id LIMIT ?";
@@ -154,6 +156,7 @@ impl Webhooks<'_> {
                     endpoint_id: Set(old.endpoint_id),
                     account_id: Set(old.account_id),
                     delivery_id: Set(old.delivery_id),
+                    verification_id: Set(old.verification_id),
                     event_type: Set(old.event_type),
                     body: Set(old.body),
                     status: Set("pending".to_owned()),

@@ -56,6 +56,10 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
                         dt { (l.t(texts::ENDPOINT)) }
                         dd { a href={ "/dashboard/webhooks/" (endpoint.id) } { (endpoint.url) } }
                     }
+                    @if let Some(verification) = attempt.verification_id {
+                        dt { (l.t(texts::VERIFICATION)) }
+                        dd { a href={ "/dashboard/verifications/" (verification) } { (verification) } }
+                    }
                     @if has_delivery {
                         dt { (l.t(texts::DELIVERY)) }
                         dd { a href={ "/dashboard/deliveries/" (attempt.delivery_id) } {

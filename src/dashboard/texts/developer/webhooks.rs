@@ -62,6 +62,7 @@ texts! {
     RESPONSE = "Response", "Phản hồi";
     DURATION = "Duration", "Thời lượng";
     DELIVERY = "Delivery", "Cuộc gọi OTP";
+    VERIFICATION = "Verification", "Lượt xác minh";
     ATTEMPT_TITLE = "Webhook attempt", "Lần gửi webhook";
     REQUEST = "Request", "Yêu cầu";
     REQUEST_BODY = "Body", "Nội dung";
