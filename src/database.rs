@@ -5,11 +5,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use nexo_entities::store::cluster::secret::stored_check;
 use nexo_entities::store::connection::preflight::open_unchanged;
 use nexo_entities::store::{Store, StoreError, sqlite_path};
 
 use crate::config::database::DatabaseConfig;
 
+/// The migration that creates the table of the secret's check value.
+const SECRETS_MIGRATION: &str = "m0014_verifications";
 const ANOTHER: &str = "or set database.url to another database";
 
 /// Opens the database; creates a missing SQLite file and its directory.
@@ -26,14 +29,28 @@ pub async fn connect(config: &DatabaseConfig, lanes: u32) -> anyhow::Result<Stor
 ///
 /// # Errors
 /// What would keep a gateway from serving it, in one line.
-pub async fn check(config: &DatabaseConfig) -> anyhow::Result<()> {
+pub async fn check(config: &DatabaseConfig) -> anyhow::Result<Checked> {
     let Some(connection) = open_unchanged(&config.url).await.map_err(explain)? else {
-        return Ok(());
+        return Ok(Checked { secret_check: None });
     };
     let status = nexo_migration::status(&connection).await;
+    let has_secrets = status.as_ref().is_ok_and(|migrations| {
+        migrations.iter().any(|one| one.applied && one.name == SECRETS_MIGRATION)
+    });
+    let secret_check = match has_secrets {
+        true => stored_check(&connection).await,
+        false => Ok(None),
+    };
     connection.close().await?;
     status.context("cannot read the migrations of the database")?;
-    Ok(())
+    let secret_check = secret_check.context("cannot read the check value of the secret")?;
+    Ok(Checked { secret_check })
+}
+
+/// What [`check`] found in the database.
+pub struct Checked {
+    /// The check value of the secret that its nodes use, if one has started.
+    pub secret_check: Option<Vec<u8>>,
 }
 
 /// The lock of the process that serves an SQLite file. The system releases it when the process ends.
@@ -72,6 +89,18 @@ pub async fn connect_to_serve(
         }
     };
     Ok((store, Serving(Some(lock))))
+}
+
+/// Locks an SQLite file that exists, as the process that serves it does, for a command that must not run meanwhile.
+///
+/// # Errors
+/// If another process serves the file.
+pub fn serve_lock(config: &DatabaseConfig) -> anyhow::Result<Serving> {
+    let Some(path) = sqlite_path(&config.url) else {
+        return Ok(Serving(None));
+    };
+    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(Serving(Some(lock(file, &path)?)))
 }
 
 /// Locks the file for this process.

@@ -9,6 +9,7 @@ pub mod database;
 pub mod deposits;
 pub mod http;
 pub mod input;
+pub mod installation;
 pub mod password;
 pub mod process;
 pub mod qr;

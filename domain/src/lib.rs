@@ -8,6 +8,7 @@ pub mod call;
 pub mod customer_fields;
 pub mod idempotency;
 pub mod ids;
+pub mod installation_secret;
 pub mod money;
 pub mod otp;
 pub mod phone;

@@ -21,7 +21,7 @@ macro_rules! sql_files {
 }
 
 /// All migrations, in order.
-const FILES: [SqlFile; 14] = sql_files![
+const FILES: [SqlFile; 15] = sql_files![
     "m0001_cluster"
     "m0002_accounts"
     "m0003_ledger"
@@ -35,6 +35,7 @@ const FILES: [SqlFile; 14] = sql_files![
     "m0011_delivery_marks"
     "m0012_time_zones"
     "m0013_customer_fields"
+    "m0014_verifications"
     "m0016_webhook_events"
 ];
 

@@ -18,13 +18,14 @@ use nexo_actors::dispatch::live_deliveries::LiveDeliveries;
 use nexo_actors::dns::Resolver;
 use nexo_actors::engine::{Engine, EngineParts};
 use nexo_actors::jobs::{low_balance, reviews};
-use nexo_actors::node::lease::LeaseHolder;
+use nexo_actors::node::lease::{LeaseHolder, NodeSettings};
 use nexo_actors::recovery::reaper;
 use nexo_actors::task_set::TaskSet;
 use nexo_actors::test_hooks;
 use nexo_actors::trunk::carrier::{Line, Trunk};
 use nexo_actors::trunk::monitor::{Locate, TrunkMonitor};
 use nexo_actors::webhook::client::WebhookClient;
+use nexo_domain::installation_secret::InstallationSecret;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::Endpoint;
 use nexo_voice::net::locate::AddressFamilies;
@@ -41,6 +42,7 @@ use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
 use crate::database::Serving;
 use crate::http::methods::derive_methods;
 use crate::http::{self, ConnectionLimiter, ServerOptions};
+use crate::installation;
 use crate::quotas::{self, Quotas};
 use crate::read_limits::{Bounds, ReadLimits};
 use crate::telemetry::{self, Sampled};
@@ -117,7 +119,8 @@ impl App {
         let resolver =
             Resolver::start(&config.dns.servers).context("the DNS thread cannot start")?;
         let live = Arc::new(LiveDeliveries::default());
-        let lease = start_node(config, &store, Arc::clone(&live)).await?;
+        let secret = installation::secret(config, &store).await?;
+        let lease = start_node(config, &store, secret.as_ref(), Arc::clone(&live)).await?;
         let sandbox = start_sandbox(config).await?;
         let telephony = Telephony::start(config, prompts, sandbox.as_ref(), &store).await?;
         let quotas = Quotas::load(&store, &config.quotas).await?;
@@ -274,15 +277,21 @@ impl Telephony {
 async fn start_node(
     config: &Config,
     store: &Store,
+    secret: Option<&InstallationSecret>,
     live: Arc<LiveDeliveries>,
 ) -> anyhow::Result<LeaseHolder> {
     let name = config.cluster.node_name();
-    let holder = LeaseHolder::start(store, name, max_call(config), move || live.expect_lost())
+    let settings = NodeSettings {
+        max_call: max_call(config),
+        secret: secret.map(InstallationSecret::check_value),
+    };
+    let holder = LeaseHolder::start(store, name, settings, move || live.expect_lost())
         .await
         .map_err(|error| match error {
             StoreError::NodeInUse { name, .. } => anyhow::anyhow!(
                 "node {name} already runs on this database: stop it, or set another [cluster] node"
             ),
+            StoreError::SecretDiffers => installation::differs(config),
             error => error.into(),
         })?;
     let node = holder.lease.node();

@@ -17,7 +17,7 @@ use nexo_voice::speech::prompts::PromptSet;
 use super::{Ports, settings};
 use crate::config::Config;
 use crate::dashboard::Mailer;
-use crate::{database, telemetry, trunks, voice};
+use crate::{database, installation, telemetry, trunks, voice};
 
 /// Finds what would keep a gateway with this configuration from starting.
 ///
@@ -27,7 +27,8 @@ pub async fn check(config: &Config) -> anyhow::Result<()> {
     telemetry::check_traces(config)?;
     Ports::check(config)?;
     let prompts = voice::prompts(config)?;
-    database::check(&config.database).await?;
+    let database = database::check(&config.database).await?;
+    installation::check(config, database.secret_check.as_deref())?;
     let resolver = Resolver::start(&config.dns.servers).context("the DNS thread cannot start")?;
     check_record_dir(config)?;
     let locator = trunks::DnsLocator::of(config)?;

@@ -83,6 +83,9 @@ enum Command {
         /// The new file; it must not exist
         file: PathBuf,
     },
+    /// The secret of the installation
+    #[command(subcommand, arg_required_else_help = false)]
+    Secret(maintain::secret::Command),
     /// Database schema
     #[command(subcommand, arg_required_else_help = false)]
     Migrate(maintain::migrate::Command),
@@ -159,6 +162,7 @@ impl Cli {
             Command::Operator(command) => manage::operator::run(config, command).await?,
             Command::Audit => maintain::audit::run(config).await?,
             Command::Backup { file } => maintain::backup::run(config, &file).await?,
+            Command::Secret(command) => maintain::secret::run(config, command).await?,
             Command::Migrate(command) => maintain::migrate::run(config, command).await?,
             Command::Config(command) => maintain::config::run(&loaded, &command).await?,
         };

@@ -16,6 +16,7 @@ pub mod outbound;
 pub mod read;
 pub mod server;
 pub mod telephony;
+pub mod verify;
 mod warnings;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ use telephony::calls::CallsConfig;
 use telephony::carriers::CarrierConfig;
 use telephony::sandbox::SandboxSettings;
 use telephony::sip::SipConfig;
+use verify::VerifyConfig;
 
 /// The file that is read if none is named and it exists.
 pub const DEFAULT_FILE: &str = "nexo.toml";
@@ -64,6 +66,7 @@ pub struct Config {
     pub sign_in: SignInConfig,
     pub privacy: PrivacyConfig,
     pub quotas: QuotasConfig,
+    pub verify: VerifyConfig,
     pub logs: LogsConfig,
     pub traces: TracesConfig,
     pub sandbox: SandboxSettings,
@@ -142,6 +145,7 @@ impl Config {
             sign_in: SignInConfig::read(&mut reader)?,
             privacy: PrivacyConfig::read(&mut reader)?,
             quotas: QuotasConfig::read(&mut reader)?,
+            verify: VerifyConfig::read(&mut reader)?,
             logs: LogsConfig::read(&mut reader)?,
             traces: TracesConfig::read(&mut reader)?,
             sandbox: SandboxSettings::read(&mut reader)?,

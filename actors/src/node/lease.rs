@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use metrics::Counter;
 use nexo_entities::store::cluster::node_session::NodeSession;
 use nexo_entities::store::cluster::nodes::{NodeStart, Predecessor};
+use nexo_entities::store::cluster::secret::SecretCheck;
 use nexo_entities::store::ledger::posting::NodeEpoch;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::Permit;
@@ -41,6 +42,15 @@ pub const SAFETY_MARGIN: Duration = Duration::from_secs(1);
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The delay before a failed renewal is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// What the database keeps of this node.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeSettings {
+    /// How long a call may still be in progress after the end of the lease.
+    pub max_call: Duration,
+    /// Of the installation's secret. An epoch begins only if all nodes have the same; `None` for a node without one.
+    pub secret: Option<SecretCheck>,
+}
 
 /// The lease, shared by all parts of the process.
 #[derive(Debug)]
@@ -136,18 +146,19 @@ pub struct LeaseHolder {
 }
 
 impl LeaseHolder {
-    /// Begins an epoch of the node `name`. Its calls may still be in progress for `max_call` after the end of
-    /// the lease. `on_new_epoch` is called when the node has lost its epoch and begun another.
+    /// Begins an epoch of the node `name`. `on_new_epoch` is called when the node has lost its epoch and begun
+    /// another.
     ///
     /// If a predecessor was killed, this returns at once. If the predecessor's connection is still open, for
     /// example after a power cut, this waits until its lease has expired.
     ///
     /// # Errors
-    /// [`StoreError::NodeInUse`] when another process renews the lease, and errors of the database.
+    /// [`StoreError::NodeInUse`] when another process renews the lease, [`StoreError::SecretDiffers`], and errors of the
+    /// database.
     pub async fn start(
         store: &Store,
         name: &str,
-        max_call: Duration,
+        settings: NodeSettings,
         on_new_epoch: impl Fn() + Send + Sync + 'static,
     ) -> Result<LeaseHolder, StoreError> {
         let (begun, beginning) = oneshot::channel();
@@ -155,7 +166,7 @@ impl LeaseHolder {
         let (finished, done) = oneshot::channel();
         let (store, name) = (store.clone(), name.to_owned());
         Arbiter::new().spawn(async move {
-            match Renewer::begin(&store, &name, max_call).await {
+            match Renewer::begin(&store, &name, settings).await {
                 Ok(renewer) => {
                     let _ = begun.send(Ok(Arc::clone(&renewer.lease)));
                     renewer.run(&on_new_epoch, stopped).await;
@@ -184,7 +195,7 @@ struct Renewer {
     lease: Arc<Lease>,
     /// `None` while the connection is lost, and on SQLite.
     session: Option<NodeSession>,
-    max_call: Duration,
+    settings: NodeSettings,
     meters: Meters,
 }
 
@@ -194,13 +205,17 @@ struct Meters {
 }
 
 impl Renewer {
-    async fn begin(store: &Store, name: &str, max_call: Duration) -> Result<Renewer, StoreError> {
+    async fn begin(
+        store: &Store,
+        name: &str,
+        settings: NodeSettings,
+    ) -> Result<Renewer, StoreError> {
         let mut seen_lease_ms = None;
         let seen_since = Instant::now();
         loop {
             // A lease that is not renewed has ended after its duration, also if the database clock was set back.
             let is_silent = seen_since.elapsed() > DURATION + SAFETY_MARGIN;
-            match Renewer::try_begin(store, name, max_call, is_silent).await {
+            match Renewer::try_begin(store, name, settings, is_silent).await {
                 Err(StoreError::NodeInUse { lease_until_ms, .. })
                     if seen_lease_ms.is_none_or(|seen| seen == lease_until_ms) =>
                 {
@@ -215,7 +230,7 @@ impl Renewer {
     async fn try_begin(
         store: &Store,
         name: &str,
-        max_call: Duration,
+        settings: NodeSettings,
         is_silent: bool,
     ) -> Result<Renewer, StoreError> {
         let session = store.cluster().node_session(name).await?;
@@ -223,7 +238,7 @@ impl Renewer {
             true => Predecessor::Dead,
             false => predecessor(session.as_ref()),
         };
-        let begun = start(store, name, max_call, session.as_ref(), predecessor).await;
+        let begun = start(store, name, settings, session.as_ref(), predecessor).await;
         let (requested_ms, node) = begun?;
         let lease = match session {
             None => Lease::alone(node),
@@ -241,7 +256,7 @@ impl Renewer {
             store: store.clone(),
             lease,
             session,
-            max_call,
+            settings,
             meters: Meters {
                 lost: metrics::counter!("nexo_node_lease_lost_total"),
                 failed: metrics::counter!("nexo_node_renewals_failed_total"),
@@ -335,7 +350,7 @@ impl Renewer {
     ) -> bool {
         let session = self.session.as_ref();
         let predecessor = predecessor(session);
-        let begun = start(&self.store, &old.node, self.max_call, session, predecessor);
+        let begun = start(&self.store, &old.node, self.settings, session, predecessor);
         match tokio::time::timeout(DURATION, begun).await {
             Ok(Ok((requested_ms, node))) => {
                 tracing::warn!(
@@ -354,6 +369,12 @@ impl Renewer {
                 );
                 true
             }
+            Ok(Err(StoreError::SecretDiffers)) => {
+                tracing::error!(
+                    "the secret of the installation was changed; restart this node with the secret of the others"
+                );
+                true
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no new epoch could be started");
                 false
@@ -367,7 +388,7 @@ impl Renewer {
 async fn start(
     store: &Store,
     name: &str,
-    max_call: Duration,
+    settings: NodeSettings,
     session: Option<&NodeSession>,
     predecessor: Predecessor,
 ) -> Result<(i64, NodeEpoch), StoreError> {
@@ -378,7 +399,8 @@ async fn start(
             name,
             at_ms: clock::unix_ms(),
             lease_ms: millis(DURATION),
-            longest_call_ms: millis(max_call),
+            longest_call_ms: millis(settings.max_call),
+            secret: settings.secret,
             predecessor,
             is_locked: session.is_some_and(NodeSession::is_locked),
         })

@@ -50,6 +50,8 @@ pub enum StoreError {
     Contended,
     #[error("another process runs as node {name}")]
     NodeInUse { name: String, lease_until_ms: i64 },
+    #[error("the nodes of this database use another secret")]
+    SecretDiffers,
     #[error("this node's epoch has ended: another node took over, nothing was written")]
     Fenced,
     #[error("the database did not answer in time; nothing was written")]

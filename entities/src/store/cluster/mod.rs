@@ -3,3 +3,4 @@
 pub mod changes;
 pub mod node_session;
 pub mod nodes;
+pub mod secret;

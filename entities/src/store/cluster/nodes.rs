@@ -18,6 +18,7 @@ use sea_orm::{
     QueryFilter, Value,
 };
 
+use super::secret::{self, SecretCheck};
 use crate::store::StoreError;
 use crate::store::ledger::posting::NodeEpoch;
 use crate::store::sql::rows::scalar;
@@ -56,6 +57,8 @@ pub struct NodeStart<'a> {
     pub predecessor: Predecessor,
     /// Whether the name is held by an effective lock.
     pub is_locked: bool,
+    /// The check value of the installation's secret; `None` for a node without one.
+    pub secret: Option<SecretCheck>,
 }
 
 impl<'a> NodeStart<'a> {
@@ -68,6 +71,7 @@ impl<'a> NodeStart<'a> {
             longest_call_ms: 0,
             predecessor: Predecessor::Dead,
             is_locked: false,
+            secret: None,
         }
     }
 }
@@ -77,7 +81,8 @@ impl Cluster<'_> {
     /// that were `sending` as `unknown`, since the receiver may have received them.
     ///
     /// # Errors
-    /// [`StoreError::NodeInUse`] if the previous process may still run.
+    /// [`StoreError::NodeInUse`] if the previous process may still run; [`StoreError::SecretDiffers`] if the
+    /// installation has another secret. Nothing was changed then.
     pub async fn start_node(self, start: NodeStart<'_>) -> Result<NodeEpoch, StoreError> {
         let transaction = self.store.begin().await?;
         self.lock_node(&transaction, start.name).await?;
@@ -113,6 +118,9 @@ impl Cluster<'_> {
                 lease_until_ms: lease_until_ms.unwrap_or(0),
             });
         };
+        if let Some(check) = &start.secret {
+            secret::ensure_same(self.store, &transaction, check).await?;
+        }
         inherit(&transaction, start.name, epoch, start.at_ms).await?;
         self.store.commit(transaction).await?;
         Ok(NodeEpoch { node: Arc::from(start.name), epoch })
