@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::account::api_key::ApiKey;
 use crate::ids::KeyId;
@@ -53,11 +54,15 @@ impl IdempotencyKey {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// Of a request to send an OTP.
     pub fn of(api_key: &ApiKey, body: &[u8]) -> Fingerprint {
-        let mut mac = Hmac::<Sha256>::new_from_slice(api_key.reveal().as_bytes())
-            .expect("HMAC takes a key of any length");
-        mac.update(body);
-        Fingerprint(mac.finalize().into_bytes().into())
+        Fingerprint(hmac(api_key.reveal().as_bytes(), body))
+    }
+
+    /// Of a request to another route: equal bodies on different routes have different fingerprints.
+    pub fn of_route(api_key: &ApiKey, route: &str, body: &[u8]) -> Fingerprint {
+        let key = Zeroizing::new(hmac(api_key.reveal().as_bytes(), route.as_bytes()));
+        Fingerprint(hmac(key.as_ref(), body))
     }
 
     /// A fingerprint as it is stored.
@@ -69,6 +74,12 @@ impl Fingerprint {
     pub fn as_record(&self) -> &[u8; 32] {
         &self.0
     }
+}
+
+fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(text);
+    mac.finalize().into_bytes().into()
 }
 
 impl fmt::Debug for Fingerprint {
@@ -119,6 +130,10 @@ mod tests {
         assert_eq!(first, Fingerprint::of(&api_key(0), body));
         assert_ne!(first, Fingerprint::of(&api_key(1), body));
         assert_ne!(first, Fingerprint::of(&api_key(0), &body[1..]));
+        let routed = Fingerprint::of_route(&api_key(0), "verifications", body);
+        assert_ne!(routed, first);
+        assert_ne!(routed, Fingerprint::of_route(&api_key(0), "others", body));
+        assert_ne!(routed, Fingerprint::of_route(&api_key(1), "verifications", body));
         assert_eq!(first, Fingerprint::from_record(*first.as_record()));
         assert_eq!(format!("{first:?}"), "Fingerprint(hidden)");
     }

@@ -16,4 +16,5 @@ pub mod schema;
 pub mod time_zone;
 pub mod timestamp;
 pub mod trace_parent;
+pub mod verification;
 pub mod webhook;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroize;
 
@@ -15,8 +16,9 @@ pub const MIN_DIGITS: usize = 4;
 /// How often a code is read at most before the callee asks for it.
 pub const MAX_REPEAT: u8 = 3;
 
-/// A one-time code of 4–8 digits. It is never stored. `Debug` hides it, and its memory is wiped on drop.
-#[derive(Clone, PartialEq, Eq)]
+/// A one-time code of 4–8 digits. It is never stored. `Debug` hides it, its memory is wiped on drop, and the time of a
+/// comparison does not depend on the digits.
+#[derive(Clone)]
 pub struct Code {
     digits: [u8; MAX_DIGITS],
     len: u8,
@@ -43,11 +45,39 @@ impl Code {
         Ok(Code { digits, len: bytes.len() as u8 })
     }
 
+    /// The last `length` decimal digits of a number, with leading zeros.
+    ///
+    /// # Panics
+    /// Unless `length` is 4 to 8.
+    pub(crate) fn of_number(number: u64, length: u8) -> Code {
+        assert!(
+            (MIN_DIGITS..=MAX_DIGITS).contains(&usize::from(length)),
+            "a code has 4 to 8 digits"
+        );
+        let mut code = Code { digits: [0; MAX_DIGITS], len: length };
+        let mut rest = number;
+        for digit in code.digits[..usize::from(length)].iter_mut().rev() {
+            *digit = (rest % 10) as u8;
+            rest /= 10;
+        }
+        rest.zeroize();
+        code
+    }
+
     /// The values of the digits, 0–9, in reading order.
     pub fn digits(&self) -> &[u8] {
         &self.digits[..usize::from(self.len)]
     }
 }
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Code) -> bool {
+        // Digits that a code does not have are zero.
+        (self.digits.ct_eq(&other.digits) & self.len.ct_eq(&other.len)).into()
+    }
+}
+
+impl Eq for Code {}
 
 impl Drop for Code {
     fn drop(&mut self) {
@@ -113,6 +143,24 @@ mod tests {
         for text in ["", "123", "123456789", "12a4", "12 34", "١٢٣٤", "１２３４", "+123", "1234\n"]
         {
             assert_eq!(Code::parse(text), Err(CodeError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn codes_are_equal_with_the_same_digits_only() {
+        let code = |text| Code::parse(text).unwrap();
+        assert_eq!(code("0423"), code("0423"));
+        for other in ["0424", "1423", "04230", "042300"] {
+            assert_ne!(code("0423"), code(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_number_becomes_a_code_with_leading_zeros() {
+        for (number, length, text) in
+            [(0, 4, "0000"), (42, 6, "000042"), (99_999_999, 8, "99999999"), (123_456, 4, "3456")]
+        {
+            assert_eq!(Code::of_number(number, length), Code::parse(text).unwrap(), "{text}");
         }
     }
 
