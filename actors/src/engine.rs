@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::dispatch::live_deliveries::LiveDeliveries;
 use crate::dispatch::short_wallets::ShortWallets;
 use crate::dispatch::{CarrierRoute, DispatchSettings, Dispatcher};
-use crate::jobs::{daily_stats, disk_space, privacy, retention};
+use crate::jobs::{daily_stats, disk_space, privacy, retention, verifications};
 use crate::node::changes;
 use crate::node::changes::{Follower, Freshness};
 use crate::node::lease::Lease;
@@ -142,6 +142,7 @@ fn spawn_recovery(tasks: &mut TaskSet, parts: &EngineParts) {
 fn spawn_jobs(tasks: &mut TaskSet, parts: &EngineParts) {
     tasks.spawn(daily_stats::update_daily_stats(parts.store.clone()));
     tasks.spawn(disk_space::watch_disk_space(parts.store.clone()));
+    tasks.spawn(verifications::mark_expired_verifications(parts.store.clone()));
     let after_days = parts.mask_phones_after_days;
     if after_days > 0 {
         tasks.spawn(privacy::mask_phones(parts.store.clone(), after_days));

@@ -166,6 +166,7 @@ impl Bench {
             window_from_ms: now_ms,
             window_until_ms: now_ms + 30_000,
             idempotent: None,
+            verification: None,
         }
     }
 }

@@ -34,6 +34,9 @@ pub enum Dispatched {
     AccountClosed,
     /// A response is stored under the request's idempotency key, or is about to be. Nothing was debited.
     KeyTaken,
+    /// The verification whose code was to be sent again is closed, has expired or has no send left. Nothing was
+    /// debited.
+    NotResendable,
     /// The connection to the store broke during the debit. If the debit was posted, the reaper refunds it.
     InDoubt,
     /// The saga died, or the store failed permanently.
@@ -86,7 +89,8 @@ impl Replier {
     }
 }
 
-/// How an answer is counted. `KeyTaken` is not: the client receives the stored response instead.
+/// How an answer is counted. `KeyTaken` is not: the client receives the stored response instead. Nor is
+/// `NotResendable`: no OTP was to be sent.
 fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
     match dispatched {
         Dispatched::Accepted(_) => Some(Verdict::Accepted),
@@ -96,7 +100,7 @@ fn verdict(dispatched: &Dispatched) -> Option<Verdict> {
         Dispatched::NoGateway | Dispatched::NoRoute => Some(Verdict::NoRoute),
         Dispatched::Overloaded => Some(Verdict::Overloaded),
         Dispatched::AccountClosed => Some(Verdict::AccountClosed),
-        Dispatched::KeyTaken => None,
+        Dispatched::KeyTaken | Dispatched::NotResendable => None,
         Dispatched::InDoubt | Dispatched::Lost => Some(Verdict::Lost),
     }
 }

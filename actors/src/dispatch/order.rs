@@ -6,6 +6,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Reading};
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
+use nexo_entities::store::ledger::posting::VerificationSend;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::clock::RecordClock;
@@ -25,6 +26,8 @@ pub struct OtpOrder {
     pub cost: Micros,
     pub reading: Reading,
     pub fields: CustomerFields,
+    /// The verification whose code the call reads, if the gateway made the code.
+    pub verification: Option<VerificationSend>,
 }
 
 /// A new delivery's id, and the clock of its records, which starts at the time in the id.

@@ -40,6 +40,7 @@ impl Paid {
             carrier: self.order.carrier,
             cost: self.order.cost,
             after: self.after,
+            verification: self.order.verification.map(|send| send.sent),
         }
     }
 
@@ -77,6 +78,11 @@ impl Paid {
             release_window: settled == Settled::NoRoute,
             attempts,
             releases_key: self.idempotent.clone().filter(|_| settled == Settled::NoRoute),
+            takes_back: self
+                .order
+                .verification
+                .filter(|_| settled == Settled::NoRoute)
+                .map(|send| send.sent.id),
         }
     }
 }

@@ -177,6 +177,7 @@ impl Dispatcher {
             window_from_ms,
             window_until_ms: window_until_ms(window_from_ms),
             idempotent: idempotent.clone(),
+            verification: order.verification,
         };
         let (reply, outcome) = oneshot::channel();
         let wallet = self.wallets.of(order.account_id);
@@ -196,6 +197,7 @@ impl Dispatcher {
             }),
             Ok(Ok(Ok(DebitOutcome::AccountClosed))) => refused(Dispatched::AccountClosed),
             Ok(Ok(Ok(DebitOutcome::KeyTaken))) => refused(Dispatched::KeyTaken),
+            Ok(Ok(Ok(DebitOutcome::NotResendable))) => refused(Dispatched::NotResendable),
             Ok(Ok(Err(DebitError::Overloaded))) => refused(Dispatched::Overloaded),
             Ok(Ok(Err(DebitError::Failed))) => refused(Dispatched::Lost),
             Ok(Ok(Err(DebitError::InDoubt))) | Ok(Err(_)) | Err(_) => Err(DebitFailure::InDoubt),

@@ -6,3 +6,4 @@ pub mod low_balance;
 pub mod privacy;
 pub mod retention;
 pub mod reviews;
+pub mod verifications;

@@ -21,7 +21,7 @@ struct Meters {
     last_run: Gauge,
 }
 
-/// Deletes ended OTPs of test keys, and test events to webhooks, that are older than `after_days` days, until the
+/// Deletes ended OTPs and verifications of test keys, and test events to webhooks, that are older than `after_days` days, until the
 /// process ends. At most 2,000 a second.
 pub async fn delete_test_records(store: Store, after_days: u32) {
     let meters = Meters {
@@ -45,7 +45,8 @@ async fn delete_all(store: &Store, before_ms: i64, meters: &Meters) -> Result<u6
     loop {
         let deliveries = store.deliveries();
         let batch = deliveries.delete_test_deliveries(before_ms, BATCH).await?
-            + deliveries.delete_test_events(before_ms, BATCH).await?;
+            + deliveries.delete_test_events(before_ms, BATCH).await?
+            + store.verifications().delete_tests(before_ms, BATCH).await?;
         meters.deleted.increment(batch);
         count += batch;
         if batch == 0 {

@@ -67,6 +67,7 @@ pub(crate) fn interrupted(unfinished: &UnfinishedDelivery, policy: RefundPolicy)
         event: Some(event),
         trace: None,
         releases_key: None,
+        takes_back: None,
     }
 }
 
@@ -84,6 +85,7 @@ fn never_dialled(
         release_window: true,
         event: None,
         releases_key,
+        takes_back: unfinished.delivery.verification_id,
         ..interrupted(unfinished, RefundPolicy::Carrier)
     }
 }

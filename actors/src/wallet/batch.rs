@@ -33,6 +33,7 @@ pub(super) struct Meters {
     window_closed: Counter,
     account_closed: Counter,
     key_taken: Counter,
+    not_resendable: Counter,
     refunds: Counter,
     refunded: Counter,
     retries: Counter,
@@ -51,6 +52,7 @@ impl Meters {
             window_closed: refused("rate_limited"),
             account_closed: refused("account_closed"),
             key_taken: refused("key_taken"),
+            not_resendable: refused("verification_closed"),
             refunds: metrics::counter!("nexo_ledger_refunds_total"),
             refunded: metrics::counter!("nexo_ledger_refunded_microdollars_total"),
             retries: metrics::counter!("nexo_ledger_commit_retries_total"),
@@ -180,6 +182,7 @@ fn count(meters: &Meters, committed: &Committed, settlements: &[Settlement]) {
             DebitOutcome::WindowHeld { .. } => meters.window_closed.increment(1),
             DebitOutcome::AccountClosed => meters.account_closed.increment(1),
             DebitOutcome::KeyTaken => meters.key_taken.increment(1),
+            DebitOutcome::NotResendable => meters.not_resendable.increment(1),
         }
     }
     meters.debits.increment(posted);

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod operations;
 pub mod phone_windows;
 pub(crate) mod sql;
+pub mod verifications;
 pub mod webhooks;
 
 mod connect;
@@ -23,5 +24,6 @@ pub use connect::{DEFAULT_LIST_CONNECTIONS, sqlite_path};
 pub use database::Store;
 pub use error::{Conflict, StoreError};
 pub use views::{
-    Accounts, Billing, Cluster, Deliveries, Ledger, Operations, PhoneWindows, Webhooks,
+    Accounts, Billing, Cluster, Deliveries, Ledger, Operations, PhoneWindows, Verifications,
+    Webhooks,
 };

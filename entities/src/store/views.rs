@@ -38,6 +38,8 @@ views! {
     operations -> Operations;
     /// Open phone windows.
     phone_windows -> PhoneWindows;
+    /// Verifications of phones.
+    verifications -> Verifications;
     /// Webhook endpoints and attempts.
     webhooks -> Webhooks;
 }

@@ -15,4 +15,5 @@ mod connection;
 mod deliveries;
 mod ledger;
 mod operations;
+mod verifications;
 mod webhooks;

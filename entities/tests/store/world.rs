@@ -181,6 +181,7 @@ pub fn otp(account: AccountId, number: u32) -> Debit {
         window_from_ms: NOW,
         window_until_ms: NOW + 30_000,
         idempotent: None,
+        verification: None,
     }
 }
 
@@ -237,6 +238,7 @@ pub fn delivered(debit: &Debit, parts: Parts) -> Settlement {
         event: None,
         trace: None,
         releases_key: None,
+        takes_back: None,
     }
 }
 
@@ -279,6 +281,7 @@ pub fn interrupted(unfinished: &UnfinishedDelivery) -> Settlement {
         }),
         trace: None,
         releases_key: None,
+        takes_back: None,
     }
 }
 

@@ -130,6 +130,7 @@ impl Phones {
             window_from_ms: now_ms,
             window_until_ms: window_until_ms(now_ms),
             idempotent: None,
+            verification: None,
         })
     }
 }

@@ -125,5 +125,6 @@ fn ended(debit: &Debit, outcome: DebitOutcome, failed: bool) -> anyhow::Result<S
         event: None,
         trace: None,
         releases_key: None,
+        takes_back: None,
     })
 }

@@ -45,6 +45,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         window_from_ms: 1,
         window_until_ms: 2,
         idempotent: None,
+        verification: None,
     };
     let mut cache = WalletCache::default();
     let committed = store.ledger().commit(&mut cache, &node, &[debit], &[]).await.unwrap();
@@ -78,6 +79,7 @@ pub async fn finished_otp(store: &Store, account: AccountId) -> PendingAttempt {
         event: Some(event.clone()),
         trace: None,
         releases_key: None,
+        takes_back: None,
     };
     store.ledger().commit(&mut cache, &node, &[], &[settlement]).await.unwrap();
     let attempts = store.webhooks().delivery_attempts(delivery_id).await.unwrap();

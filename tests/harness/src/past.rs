@@ -144,6 +144,7 @@ impl Past {
             window_from_ms: at,
             window_until_ms: at,
             idempotent: None,
+            verification: None,
         }
     }
 }
@@ -197,5 +198,6 @@ fn end(
         event: Some(event),
         trace: None,
         releases_key: None,
+        takes_back: None,
     }
 }

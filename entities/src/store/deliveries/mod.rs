@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use nexo_domain::call::outcome::Status;
 use nexo_domain::call::steps;
 use nexo_domain::customer_fields::CustomerFields;
-use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
+use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId, VerificationId};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::RecordedPhone;
 use nexo_domain::phone::carrier_plan::Carrier;
@@ -47,6 +47,10 @@ pub struct Delivery {
     /// Whether the cost was refunded.
     pub refunded: bool,
     pub fields: CustomerFields,
+    /// The verification whose code the call reads, if the gateway made the code.
+    pub verification_id: Option<VerificationId>,
+    /// Whether the login succeeded, if it is known.
+    pub converted: Option<bool>,
 }
 
 impl Delivery {
@@ -67,6 +71,8 @@ impl Delivery {
             completed_at_ms: row.completed_at_ms,
             refunded: row.refunded,
             fields: record::customer_fields("deliveries", row.reference, row.metadata)?,
+            verification_id: row.verification_id.map(VerificationId),
+            converted: row.converted,
         })
     }
 }

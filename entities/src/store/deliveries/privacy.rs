@@ -104,6 +104,6 @@ impl Deliveries<'_> {
 }
 
 /// Returns `8498***4567` or `098***4567`.
-fn masked_digits(phone: Phone, before: &str) -> String {
+pub(crate) fn masked_digits(phone: Phone, before: &str) -> String {
     phone.masked().replacen("+84", before, 1)
 }

@@ -31,6 +31,10 @@ pub struct Model {
     pub reference: Option<String>,
     /// A JSON object of strings.
     pub metadata: Option<String>,
+    /// The verification whose code the call reads.
+    pub verification_id: Option<Uuid>,
+    /// Whether the login succeeded, if it is known.
+    pub converted: Option<bool>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -12,6 +12,7 @@ use crate::store::views::Ledger;
 
 mod earnings;
 mod invariants;
+mod verifications;
 
 use invariants::{UNSENT, WALLET_INVARIANTS};
 
@@ -40,9 +41,14 @@ impl Ledger<'_> {
     /// Database errors only; a violated invariant is a [`Check`] that is not ok.
     pub async fn audit(self, now_ms: i64) -> Result<Vec<Check>, StoreError> {
         let snapshot = self.snapshot().await?;
-        let mut checks =
-            Vec::with_capacity(WALLET_INVARIANTS.len() + earnings::INVARIANTS.len() + 6);
-        for invariant in WALLET_INVARIANTS.iter().chain(&earnings::INVARIANTS) {
+        let mut checks = Vec::with_capacity(
+            WALLET_INVARIANTS.len()
+                + earnings::INVARIANTS.len()
+                + verifications::INVARIANTS.len()
+                + 6,
+        );
+        let earnings = earnings::INVARIANTS.iter().chain(&verifications::INVARIANTS);
+        for invariant in WALLET_INVARIANTS.iter().chain(earnings) {
             let broken = self.count(&snapshot, invariant.sql, []).await?;
             checks.push(Check {
                 name: invariant.name,

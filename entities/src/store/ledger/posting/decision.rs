@@ -71,10 +71,10 @@ impl<'a> BatchDecision<'a> {
         }
     }
 
-    /// Rejects the debits at these indexes: their idempotency keys are taken.
-    pub(super) fn reject(&mut self, indexes: &HashSet<usize>) {
+    /// Rejects the debits at these indexes.
+    pub(super) fn reject(&mut self, indexes: &HashSet<usize>, outcome: DebitOutcome) {
         for index in indexes {
-            self.outcomes[*index] = Some(DebitOutcome::KeyTaken);
+            self.outcomes[*index] = Some(outcome);
         }
     }
 
@@ -277,6 +277,7 @@ mod tests {
             window_from_ms: 1_000,
             window_until_ms: 31_000,
             idempotent: None,
+            verification: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use nexo_domain::billing::ledger::Buckets;
-use nexo_domain::call::acceptance::{ACCEPTED_STATUS, Accepted};
+use nexo_domain::call::acceptance::ACCEPTED_STATUS;
 use nexo_domain::idempotency::{IdempotentRequest, RETENTION_MS};
 use nexo_domain::ids::{DeliveryId, KeyId};
 use sea_orm::{DatabaseTransaction, DbErr, QueryResult};
@@ -142,14 +142,12 @@ fn push_debit_answers(script: &mut Script, decision: &BatchDecision<'_>) {
     posted.sort_unstable_by_key(|(request, ..)| request_key(request));
     let mut rows = STORE_DEBIT_ANSWERS.rows(posted.len());
     for (request, debit, after) in posted {
-        let answer =
-            Accepted { id: debit.delivery_id, carrier: debit.carrier, cost: debit.cost, after };
         rows.push([
             request.key_id.0.into(),
             request.key.as_str().into(),
             request.fingerprint.as_record().to_vec().into(),
             debit.delivery_id.0.into(),
-            answer.body().into(),
+            debit.answer(after).body().into(),
             debit.created_at_ms.into(),
         ]);
     }

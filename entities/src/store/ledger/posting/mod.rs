@@ -9,8 +9,9 @@
 //! | 5 | insert deliveries, entries, call attempts and webhook attempts | no |
 //! | 6 | add commissions of delivered OTPs of referred accounts | no |
 //! | 7 | store answers under idempotency keys | for losers only |
+//! | 8 | write verifications and count their sends | for losers only |
 //!
-//! The decisions in between are pure ([`decision`]). An optimistic write sends steps 2 to 7 at once. It succeeds
+//! The decisions in between are pure ([`decision`]). An optimistic write sends steps 2 to 8 at once. It succeeds
 //! if no delivery was settled before, no window or key is lost and no wallet changed, as is the case while this
 //! node's actors are the only writers. If the number of written rows differs, the transaction is rolled back and
 //! repeated stepwise. That finds out whether our epoch has ended, in which case nothing is written. It also reads
@@ -32,12 +33,13 @@ mod keys;
 mod records;
 mod sql;
 mod statements;
+mod verifications;
 mod write;
 
 pub use cache::WalletCache;
 pub use records::{
     CallAttempt, CallQuality, Committed, Debit, DebitOutcome, IdempotencyWrite, NodeEpoch,
-    Settlement,
+    SendKind, Settlement, VerificationSend,
 };
 
 use crate::store::StoreError;

@@ -4,15 +4,19 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use nexo_domain::billing::ledger::{Buckets, Parts};
+use nexo_domain::call::acceptance::Accepted;
 use nexo_domain::call::outcome::Status;
 use nexo_domain::call::steps::CallStep;
 use nexo_domain::customer_fields::CustomerFields;
 use nexo_domain::idempotency::IdempotentRequest;
-use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId};
+use nexo_domain::ids::{AccountId, AttemptId, DeliveryId, KeyId, VerificationId};
 use nexo_domain::money::Micros;
+use nexo_domain::otp::Language;
 use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_domain::trace_parent::TraceParent;
+use nexo_domain::verification::answer::Sent;
+use nexo_domain::verification::code::CodeLength;
 use nexo_domain::webhook::Event;
 
 /// A node in its current epoch. Deliveries carry it, and only the same epoch settles them.
@@ -45,6 +49,41 @@ pub struct Debit {
     pub window_until_ms: i64,
     /// The idempotent request that caused it; its answer is stored with the debit.
     pub idempotent: Option<Arc<IdempotentRequest>>,
+    /// The verification whose code the call reads, if the gateway made the code.
+    pub verification: Option<VerificationSend>,
+}
+
+impl Debit {
+    /// Returns the answer to the client, if a gateway accepts the call.
+    pub(crate) fn answer(&self, after: Buckets) -> Accepted {
+        Accepted {
+            id: self.delivery_id,
+            carrier: self.carrier,
+            cost: self.cost,
+            after,
+            verification: self.verification.map(|send| send.sent),
+        }
+    }
+}
+
+/// A call that reads the code of a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerificationSend {
+    pub sent: Sent,
+    pub kind: SendKind,
+}
+
+/// What a debit writes of its verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendKind {
+    /// The verification is written. It cancels the account's pending one for the phone.
+    Start {
+        code_length: CodeLength,
+        /// The voice that the request asked for.
+        language: Option<Language>,
+    },
+    /// The call is counted, if the verification is pending and has a send left.
+    Resend,
 }
 
 /// The outcome of a [`Debit`].
@@ -60,6 +99,8 @@ pub enum DebitOutcome {
     AccountClosed,
     /// An answer is stored under the request's idempotency key, or will be.
     KeyTaken,
+    /// The verification whose code was to be sent again is closed, has expired or has no send left.
+    NotResendable,
 }
 
 /// The end of one delivery.
@@ -89,6 +130,9 @@ pub struct Settlement {
     /// The request whose stored answer is deleted, so that it can be retried: no gateway accepted
     /// the call.
     pub releases_key: Option<Arc<IdempotentRequest>>,
+    /// The verification from which the send is taken back, for the same reason. A first send takes the verification
+    /// with it, and the one that it canceled is pending again.
+    pub takes_back: Option<VerificationId>,
 }
 
 /// A write of an idempotent answer apart from a debit.

@@ -81,10 +81,11 @@ pub(super) static WRITE_WALLETS: Bulk = Bulk::new(
 
 pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
     "INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
-     cost_micros, created_at_ms, sandbox, reference, metadata) \
+     cost_micros, created_at_ms, sandbox, reference, metadata, verification_id) \
      SELECT ?, ?, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
-     v.column7, v.column8, v.column9, NULLIF(v.column10, ''), NULLIF(v.column11, '')",
-    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool, Text, Text],
+     v.column7, v.column8, v.column9, NULLIF(v.column10, ''), NULLIF(v.column11, ''), \
+     NULLIF(v.column12, zeroblob(16))",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool, Text, Text, Id],
     "WHERE v.column1 IS NOT NULL",
 );
 
@@ -94,10 +95,11 @@ pub(super) static INSERT_DELIVERIES: Bulk = Bulk::new(
 pub(super) static INSERT_DELIVERIES_FENCED: Bulk = Bulk::new(
     "WITH fence AS (SELECT name, epoch FROM nodes WHERE name = ? AND epoch = ? FOR KEY SHARE) \
      INSERT INTO deliveries (node, epoch, status, id, account_id, key_id, test, phone, carrier, \
-     cost_micros, created_at_ms, sandbox, reference, metadata) \
+     cost_micros, created_at_ms, sandbox, reference, metadata, verification_id) \
      SELECT fence.name, fence.epoch, 'sent', v.column1, v.column2, v.column3, v.column4, v.column5, \
-     v.column6, v.column7, v.column8, v.column9, NULLIF(v.column10, ''), NULLIF(v.column11, '')",
-    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool, Text, Text],
+     v.column6, v.column7, v.column8, v.column9, NULLIF(v.column10, ''), NULLIF(v.column11, ''), \
+     NULLIF(v.column12, '00000000-0000-0000-0000-000000000000'::uuid)",
+    &[Id, Id, Id, Bool, Text, Text, Int, Int, Bool, Text, Text, Id],
     "CROSS JOIN fence",
 );
 
@@ -220,7 +222,7 @@ mod tests {
         let url = format!("sqlite://{}/plans.db", folder.path().display());
         let store = Store::connect(&url, 1).await.unwrap();
         nexo_migration::up(store.connection()).await.unwrap();
-        let bulks = [
+        let mut bulks = vec![
             &LOAD_WALLETS,
             &LOAD_ENDPOINTS,
             &SETTLE,
@@ -241,6 +243,7 @@ mod tests {
             &CONFIRM_ANSWERS,
             &DELETE_ANSWERS,
         ];
+        bulks.extend(crate::store::ledger::posting::verifications::tests::statements());
         for (bulk, rows) in bulks.iter().flat_map(|bulk| [(bulk, 1), (bulk, 2), (bulk, 384)]) {
             let sql = format!("EXPLAIN QUERY PLAN {}", bulk.sqlite_text(rows));
             let explain = Statement::from_string(DatabaseBackend::Sqlite, sql.as_str());

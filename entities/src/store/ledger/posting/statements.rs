@@ -225,6 +225,7 @@ pub(super) fn push_deliveries(
             debit.sandbox.into(),
             reference.as_ref().map_or("", Reference::as_str).into(),
             metadata.as_ref().map(Metadata::to_json).unwrap_or_default().into(),
+            debit.verification.map_or(Uuid::nil(), |send| send.sent.id.0).into(),
         ]);
     }
     let scalars = vec![node.node.as_ref().into(), node.epoch.into()];

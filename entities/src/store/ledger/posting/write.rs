@@ -10,7 +10,7 @@ use super::batch::{Abort, Batch, Commission, WriteMode, ended, first_of_each, re
 use super::cache::{Wallet, WalletCache};
 use super::decision::BatchDecision;
 use super::records::{Debit, DebitOutcome, Settlement};
-use super::{keys, statements};
+use super::{keys, statements, verifications};
 use crate::store::StoreError;
 use crate::store::phone_windows::cache::{Claim, PhoneWindowCache};
 use crate::store::sql::bulk::Script;
@@ -86,7 +86,10 @@ pub(super) async fn write(
             statements::push_wallets(&mut script, &decision.touched());
         }
         WriteMode::Stepwise => {
-            decision.reject(&keys::taken(transaction, batch.debits).await?);
+            let closed = verifications::closed(transaction, batch.debits).await?;
+            decision.reject(&closed, DebitOutcome::NotResendable);
+            let taken = keys::taken(transaction, batch.debits).await?;
+            decision.reject(&taken, DebitOutcome::KeyTaken);
             decide_stepwise(transaction, &mut decision, batch, &ended, known).await?;
             write_wallets(transaction, &mut decision).await?;
         }
@@ -103,11 +106,13 @@ pub(super) async fn write(
         WriteMode::Optimistic => {
             statements::push_commissions(&mut script, &commissions);
             let answers = keys::push(&mut script, batch, &decision, &ended);
+            verifications::push(&mut script, &decision);
             (Vec::new(), answers)
         }
         WriteMode::Stepwise => {
             let ended_referrals = accrue(transaction, &commissions).await?;
             let answers = keys::write(transaction, batch, &decision, &ended).await?;
+            verifications::write(transaction, &decision).await?;
             (ended_referrals, answers)
         }
     };
@@ -117,6 +122,9 @@ pub(super) async fn write(
         WriteMode::Optimistic => execute_all(transaction, script).await? - before,
         WriteMode::Stepwise => script.execute(transaction).await?,
     };
+    // In this order: one that becomes pending again may be canceled by another.
+    verifications::take_back(transaction, &ended).await?;
+    verifications::cancel_replaced(transaction, &decision).await?;
     Ok(BatchResult {
         answers,
         touched: decision.touched(),

@@ -1,0 +1,40 @@
+//! Invariants of verifications. Records of test keys are deleted after some days, so only live ones are checked.
+
+use super::invariants::Invariant;
+
+pub(super) const INVARIANTS: [Invariant; 5] = [
+    Invariant {
+        name: "verifications_have_their_calls",
+        broken: "verifications whose last call is not an OTP of the same account that reads their code",
+        sql: "SELECT COUNT(*) FROM verifications AS v WHERE NOT v.test \
+              AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = v.last_delivery_id \
+              AND d.account_id = v.account_id AND d.verification_id = v.id AND NOT d.test)",
+    },
+    Invariant {
+        name: "calls_of_verifications_are_counted",
+        broken: "verifications with another number of calls than was counted",
+        sql: "SELECT COUNT(*) FROM verifications AS v WHERE NOT v.test \
+              AND v.sends <> (SELECT COUNT(*) FROM deliveries AS d WHERE d.verification_id = v.id)",
+    },
+    Invariant {
+        name: "calls_have_their_verifications",
+        broken: "OTPs that read the code of no verification of the same account",
+        sql: "SELECT COUNT(*) FROM deliveries AS d WHERE d.verification_id IS NOT NULL AND NOT d.test \
+              AND NOT EXISTS (SELECT 1 FROM verifications AS v WHERE v.id = d.verification_id \
+              AND v.account_id = d.account_id AND NOT v.test)",
+    },
+    Invariant {
+        name: "approvals_mark_their_call",
+        broken: "approved verifications whose last call is not marked as converted",
+        sql: "SELECT COUNT(*) FROM verifications AS v JOIN deliveries AS d ON d.id = v.last_delivery_id \
+              WHERE v.status = 'approved' AND d.converted IS NULL",
+    },
+    Invariant {
+        name: "a_phone_has_one_pending_verification",
+        broken: "verifications that are pending beside a newer one of the same account and phone",
+        sql: "SELECT COUNT(*) FROM verifications AS v WHERE v.status = 'pending' \
+              AND EXISTS (SELECT 1 FROM verifications AS o WHERE o.account_id = v.account_id \
+              AND o.phone = v.phone AND o.status = 'pending' AND o.test = v.test AND o.id <> v.id \
+              AND o.created_at_ms >= v.created_at_ms AND o.created_at_ms < v.expires_at_ms)",
+    },
+];
