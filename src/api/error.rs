@@ -12,6 +12,7 @@ use nexo_domain::money::Micros;
 use nexo_domain::phone::PhoneError;
 use nexo_domain::schema::words;
 use nexo_domain::timestamp::rfc3339;
+use nexo_domain::verification::Status as VerificationStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
@@ -72,6 +73,14 @@ pub enum ApiError {
     /// The request's idempotency key was used with another body.
     IdempotencyConflict,
     NotFound,
+    /// The verification is not pending.
+    VerificationClosed {
+        status: VerificationStatus,
+    },
+    /// The code of the verification was sent as often as it may be.
+    TooManySends,
+    /// The installation has no secret, from which codes are made.
+    VerifyNotConfigured,
     NotAcceptable,
     MethodNotAllowed {
         allow: String,
@@ -115,6 +124,8 @@ impl ApiError {
             ApiError::NotAcceptable,
             ApiError::RequestTimeout,
             ApiError::IdempotencyConflict,
+            ApiError::VerificationClosed { status: VerificationStatus::Approved },
+            ApiError::TooManySends,
             ApiError::PayloadTooLarge,
             ApiError::RateLimited { retry_after_seconds: 1 },
             ApiError::QuotaExceeded(QuotaExceeded::of_rate("", 0, 0, 0)),
@@ -122,6 +133,7 @@ impl ApiError {
             ApiError::TooManyRequests(TooManyReads::Reads),
             ApiError::HeadersTooLarge,
             ApiError::Internal,
+            ApiError::VerifyNotConfigured,
             ApiError::NoRoute { id },
             ApiError::NoCarrier,
             ApiError::Overloaded,
@@ -156,7 +168,10 @@ impl ApiError {
             | ApiError::QuotaExceeded(_) => StatusCode::TOO_MANY_REQUESTS,
             ApiError::NoCarrier | ApiError::NoRoute { .. } => StatusCode::BAD_GATEWAY,
             ApiError::Overloaded | ApiError::InDoubt => StatusCode::SERVICE_UNAVAILABLE,
-            ApiError::IdempotencyConflict => StatusCode::CONFLICT,
+            ApiError::IdempotencyConflict
+            | ApiError::VerificationClosed { .. }
+            | ApiError::TooManySends => StatusCode::CONFLICT,
+            ApiError::VerifyNotConfigured => StatusCode::NOT_IMPLEMENTED,
             ApiError::NotFound => StatusCode::NOT_FOUND,
             ApiError::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -187,6 +202,9 @@ impl ApiError {
             ApiError::Overloaded | ApiError::InDoubt => "overloaded",
             ApiError::TooManyRequests(_) => "too_many_requests",
             ApiError::IdempotencyConflict => "idempotency_conflict",
+            ApiError::VerificationClosed { .. } => "verification_closed",
+            ApiError::TooManySends => "too_many_sends",
+            ApiError::VerifyNotConfigured => "verify_not_configured",
             ApiError::NotFound => "not_found",
             ApiError::NotAcceptable => "not_acceptable",
             ApiError::MethodNotAllowed { .. } => "method_not_allowed",
@@ -261,6 +279,16 @@ impl ApiError {
             ApiError::IdempotencyConflict => {
                 "This Idempotency-Key was used with another body within the last 24 hours; use a new key for each OTP.".into()
             }
+            ApiError::VerificationClosed { status } => format!(
+                "This verification is {}; start a new one for another code.",
+                status.as_str()
+            ),
+            ApiError::TooManySends => {
+                "The code was sent 5 times; start a new verification for another code.".into()
+            }
+            ApiError::VerifyNotConfigured => {
+                "Verifications need a secret: the operator sets [verify] secret to 64 hexadecimal digits, the same on all nodes.".into()
+            }
             ApiError::NotFound => "Not found.".into(),
             ApiError::NotAcceptable => {
                 "Not acceptable. This list is available as application/json and text/csv.".into()
@@ -320,6 +348,7 @@ impl ApiError {
                 body.retry_after_seconds = Some(exceeded.retry_after_seconds);
             }
             ApiError::NoRoute { id } => body.id = Some(*id),
+            ApiError::VerificationClosed { status } => body.status = Some(*status),
             ApiError::InvalidParameter { parameter, .. } => body.parameter = Some(parameter),
             _ => {}
         }
@@ -405,6 +434,9 @@ pub(super) struct Error<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
     id: Option<DeliveryId>,
+    /// With `verification_closed`: the verification's status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<VerificationStatus>,
     /// With `quota_exceeded`: the quota, such as `test_otps`, or the rate, such as `test_otps_per_minute`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "test_otps")]
@@ -477,6 +509,13 @@ mod tests {
             (ApiError::Overloaded, 503, ""),
             (ApiError::InDoubt, 503, "refunded"),
             (ApiError::IdempotencyConflict, 409, ""),
+            (
+                ApiError::VerificationClosed { status: VerificationStatus::Failed },
+                409,
+                r#""status":"failed""#,
+            ),
+            (ApiError::TooManySends, 409, ""),
+            (ApiError::VerifyNotConfigured, 501, "[verify] secret"),
         ] {
             let body = error.body();
             let json: serde_json::Value = serde_json::from_str(&body).unwrap();

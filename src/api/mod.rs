@@ -19,6 +19,7 @@ pub mod openapi;
 pub mod otp;
 pub mod resources;
 pub mod state;
+pub mod verifications;
 
 pub use auth::caller::client_address;
 pub use body::MAX_BODY_BYTES;
@@ -42,6 +43,23 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .service(
                     web::resource("/deliveries/{id}")
                         .get(resources::delivery_and_balance::delivery),
+                )
+                .service(
+                    web::resource("/verifications")
+                        .post(verifications::start::start)
+                        .get(verifications::read::list),
+                )
+                .service(
+                    web::resource("/verifications/{id}").get(verifications::read::verification),
+                )
+                .service(
+                    web::resource("/verifications/{id}/check").post(verifications::check::check),
+                )
+                .service(
+                    web::resource("/verifications/{id}/resend").post(verifications::resend::resend),
+                )
+                .service(
+                    web::resource("/verifications/{id}/cancel").post(verifications::cancel::cancel),
                 )
                 .service(web::resource("/ledger").get(resources::ledger::list))
                 .service(

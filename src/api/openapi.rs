@@ -23,8 +23,16 @@ use super::resources::bank_notifications::{self, BankNotification, BankNotificat
 use super::resources::deliveries::{self, DeliveryList};
 use super::resources::delivery_and_balance::{self, Balance, Delivery, ListedDelivery};
 use super::resources::ledger::{self, LedgerEntry, LedgerList};
+use super::verifications::cancel::{self, VerificationCanceled};
+use super::verifications::check::{self, CheckCode, CodeChecked};
+use super::verifications::read::{
+    self, CodeCall, ListedVerification, Verification, VerificationList,
+};
+use super::verifications::resend;
+use super::verifications::start::{self, StartVerification};
 use nexo_domain::call::acceptance::AcceptedBody;
 use nexo_domain::timestamp::TimeOrDate;
+use nexo_domain::verification::answer::SentBody;
 
 /// Answers with the document.
 #[utoipa::path(
@@ -62,6 +70,12 @@ pub fn text() -> &'static str {
         delivery_and_balance::delivery,
         ledger::list,
         delivery_and_balance::balance,
+        start::start,
+        read::list,
+        read::verification,
+        check::check,
+        resend::resend,
+        cancel::cancel,
         bank_notifications::notify,
         document,
         health::healthz,
@@ -76,6 +90,15 @@ pub fn text() -> &'static str {
         LedgerList,
         LedgerEntry,
         Balance,
+        StartVerification,
+        SentBody,
+        CheckCode,
+        CodeChecked,
+        VerificationCanceled,
+        Verification,
+        ListedVerification,
+        VerificationList,
+        CodeCall,
         BankNotification,
         BankNotificationTaken,
         Error,
@@ -324,6 +347,10 @@ mod tests {
             (
                 "/api/v1/deliveries",
                 vec!["limit", "cursor", "status", "carrier", "phone", "reference", "from", "to"],
+            ),
+            (
+                "/api/v1/verifications",
+                vec!["limit", "cursor", "status", "phone", "reference", "from", "to"],
             ),
             ("/api/v1/ledger", vec!["limit", "cursor", "kind", "bucket", "from", "to"]),
         ];

@@ -9,12 +9,14 @@ use nexo_actors::dispatch::Dispatcher;
 use nexo_actors::supervision::handle::Handle;
 use nexo_actors::webhook::WebhookActor;
 use nexo_domain::account::client_ip::TrustedSources;
+use nexo_domain::verification::code::CodeKey;
 use nexo_entities::store::{Store, StoreError};
 
 use super::auth::keyring::KeyRing;
 use super::error::ApiError;
 use super::middleware::pacing::Pacer;
 use super::otp::routing::Routing;
+use super::verifications::VerificationMeters;
 use crate::quotas::Quotas;
 use crate::read_limits::ReadLimits;
 use crate::terms::Terms;
@@ -37,6 +39,9 @@ pub struct ApiState {
     pub pacer: Arc<Pacer>,
     pub quotas: Arc<Quotas>,
     pub draining: Arc<AtomicBool>,
+    /// The key of the codes of verifications; `None` if the installation has no secret.
+    pub codes: Option<CodeKey>,
+    pub verifications: VerificationMeters,
     pub internal_errors: Counter,
     /// Counts answers replayed for an idempotency key.
     pub replays: Counter,

@@ -26,6 +26,7 @@ use nexo_actors::trunk::carrier::{Line, Trunk};
 use nexo_actors::trunk::monitor::{Locate, TrunkMonitor};
 use nexo_actors::webhook::client::WebhookClient;
 use nexo_domain::installation_secret::InstallationSecret;
+use nexo_domain::verification::code::CodeKey;
 use nexo_entities::store::{Store, StoreError};
 use nexo_voice::endpoint::Endpoint;
 use nexo_voice::net::locate::AddressFamilies;
@@ -36,6 +37,7 @@ use tokio::sync::Mutex;
 use crate::api::auth::keyring::{KeyRing, write_uses_periodically};
 use crate::api::resources::bank_notifications::BankNotifications;
 use crate::api::state::Health;
+use crate::api::verifications::VerificationMeters;
 use crate::api::{self, ApiState, Pacer};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
@@ -151,6 +153,8 @@ impl App {
             pacer: Arc::clone(&pacer),
             quotas: Arc::clone(&quotas),
             draining: Arc::clone(&draining),
+            codes: secret.as_ref().map(CodeKey::of),
+            verifications: VerificationMeters::register(),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });

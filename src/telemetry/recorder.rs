@@ -119,6 +119,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "nexo_reviews_opened_total",
         "Reviews of suspicious bursts opened for operators, by suspicion.",
     ),
+    (
+        "nexo_verifications_total",
+        "Verifications, by what happened to them: started, approved, failed, expired, or canceled by a request.",
+    ),
+    (
+        "nexo_verification_checks_total",
+        "Checks of verifications' codes, by result: right, wrong, or closed, when nothing was compared.",
+    ),
     ("nexo_ledger_debits_total", "Debits posted."),
     ("nexo_ledger_debits_refused_total", "Debits refused, by reason; nothing was charged."),
     ("nexo_ledger_refunds_total", "Refunds posted."),
@@ -133,7 +141,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("nexo_node_takeovers_total", "Takeovers of dead nodes by this node."),
     ("nexo_node_taken_deliveries_total", "Deliveries of dead nodes that this node settled."),
-    ("nexo_masked_phones_total", "Deliveries whose phone was masked after the retention period."),
+    (
+        "nexo_masked_phones_total",
+        "Deliveries and verifications whose phone was masked after the retention period.",
+    ),
     (
         "nexo_deleted_test_records_total",
         "OTPs of test keys and test events deleted after the retention period.",

@@ -6,10 +6,15 @@ use std::time::Instant;
 use actix_web::http::StatusCode;
 use metrics::{Counter, Histogram};
 
-const ROUTES: [&str; 15] = [
+const ROUTES: [&str; 20] = [
     "/api/v1/send-otp",
     "/api/v1/deliveries/{id}",
     "/api/v1/deliveries",
+    "/api/v1/verifications",
+    "/api/v1/verifications/{id}",
+    "/api/v1/verifications/{id}/check",
+    "/api/v1/verifications/{id}/resend",
+    "/api/v1/verifications/{id}/cancel",
     "/api/v1/ledger",
     "/api/v1/balance",
     "/api/v1/bank-notifications",
@@ -23,8 +28,10 @@ const ROUTES: [&str; 15] = [
     "/vi",
     "other",
 ];
-const STATUSES: [u16; 19] =
-    [200, 202, 204, 303, 304, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 502, 503, 0];
+const STATUSES: [u16; 20] = [
+    200, 202, 204, 303, 304, 400, 401, 402, 403, 404, 405, 406, 409, 413, 429, 500, 501, 502, 503,
+    0,
+];
 
 /// The counters and the latency of every route and status.
 pub struct HttpMeters {
@@ -94,6 +101,12 @@ fn route(path: &str) -> usize {
     let starts = |start: &str| path.starts_with(start);
     let name = match path {
         _ if starts("/api/v1/deliveries/") => "/api/v1/deliveries/{id}",
+        _ if starts("/api/v1/verifications/") => match path.rsplit('/').next() {
+            Some("check") => "/api/v1/verifications/{id}/check",
+            Some("resend") => "/api/v1/verifications/{id}/resend",
+            Some("cancel") => "/api/v1/verifications/{id}/cancel",
+            _ => "/api/v1/verifications/{id}",
+        },
         "/dashboard" => "/dashboard/*",
         _ if starts("/dashboard/") => "/dashboard/*",
         _ if starts("/auth/") => "/auth/*",
@@ -113,6 +126,14 @@ mod tests {
         assert_eq!(ROUTES[route("/api/v1/deliveries")], "/api/v1/deliveries");
         for path in ["/dashboard", "/dashboard/deliveries/8f2e1c4d"] {
             assert_eq!(ROUTES[route(path)], "/dashboard/*", "{path}");
+        }
+        for (path, name) in [
+            ("/api/v1/verifications", "/api/v1/verifications"),
+            ("/api/v1/verifications/8f2e1c4d", "/api/v1/verifications/{id}"),
+            ("/api/v1/verifications/8f2e1c4d/check", "/api/v1/verifications/{id}/check"),
+            ("/api/v1/verifications/8f2e1c4d/x", "/api/v1/verifications/{id}"),
+        ] {
+            assert_eq!(ROUTES[route(path)], name);
         }
         assert_eq!(ROUTES[route("/auth/sign-in")], "/auth/*");
         assert_eq!(ROUTES[route("/docs")], "/docs");

@@ -1,4 +1,4 @@
-//! `Idempotency-Key` on `POST /send-otp`: repeated requests get one answer and ring the phone once.
+//! `Idempotency-Key` on requests that send a code: repeated requests get one answer and ring the phone once.
 //!
 //! | state of the key | this request |
 //! |---|---|
@@ -17,13 +17,14 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use nexo_actors::clock;
-use nexo_actors::dispatch::Dispatched;
 use nexo_actors::dispatch::inflight::{Entered, InFlight, StoredResponse};
+use nexo_actors::dispatch::{Dispatched, OtpOrder};
+use nexo_domain::account::api_key::ApiKey;
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
 use nexo_entities::store::ledger::posting::IdempotencyWrite;
 
-use super::order::{OrderFacts, order};
+use super::order::OrderFacts;
 use crate::api::auth::caller::presented_key;
 use crate::api::auth::keyring::Key;
 use crate::api::body::json_text;
@@ -35,14 +36,14 @@ pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-
 /// How often the database is polled for the outcome in another process.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The request's idempotency key and fingerprint; `None` without the header.
+/// The request's idempotency key and its `fingerprint`; `None` without the header.
 ///
 /// # Errors
 /// [`ApiError::InvalidRequest`] for a malformed or repeated header.
 pub fn request(
     headers: &HeaderMap,
     key: &Key,
-    body: &[u8],
+    fingerprint: impl FnOnce(&ApiKey) -> Fingerprint,
 ) -> Result<Option<Arc<IdempotentRequest>>, ApiError> {
     const MALFORMED: ApiError = ApiError::InvalidRequest(
         "Send one Idempotency-Key of 1 to 255 printable ASCII characters, or none.",
@@ -58,11 +59,12 @@ pub fn request(
     Ok(Some(Arc::new(IdempotentRequest {
         key_id: key.key_id,
         key: idempotency_key,
-        fingerprint: Fingerprint::of(&presented_key(headers)?, body),
+        fingerprint: fingerprint(&presented_key(headers)?),
     })))
 }
 
-/// Replays the stored answer of the same request, or runs the request as the first one.
+/// Replays the stored answer of the same request, or runs the request as the first one: sends the OTP that `order`
+/// makes.
 ///
 /// # Errors
 /// Those of the request itself, [`ApiError::IdempotencyConflict`] for another body, and
@@ -70,7 +72,7 @@ pub fn request(
 pub async fn answer_once(
     request: &Arc<IdempotentRequest>,
     key: &Key,
-    body: &[u8],
+    order: impl AsyncFn() -> Result<OtpOrder, ApiError>,
     state: &ApiState,
 ) -> Result<HttpResponse, ApiError> {
     let give_up = Instant::now() + state.dispatcher.answer_timeout();
@@ -90,7 +92,7 @@ pub async fn answer_once(
             in_flight.complete(stored.clone());
             return replayed(&stored, state);
         }
-        if let Some(answer) = first_answer(in_flight, key, body, state).await? {
+        if let Some(answer) = first_answer(in_flight, key, &order, state).await? {
             return Ok(answer);
         }
         if Instant::now() >= give_up {
@@ -131,10 +133,10 @@ async fn stored_answer(
 async fn first_answer(
     in_flight: InFlight,
     key: &Key,
-    body: &[u8],
+    order: &impl AsyncFn() -> Result<OtpOrder, ApiError>,
     state: &ApiState,
 ) -> Result<Option<HttpResponse>, ApiError> {
-    let order = match order(key, body, state) {
+    let order = match order().await {
         Ok(order) => order,
         Err(refused) if refused.status() == StatusCode::BAD_REQUEST => {
             return store_refusal(in_flight, key, refused, state).await;

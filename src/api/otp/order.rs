@@ -1,10 +1,12 @@
 //! From a request body to an order for the dispatcher, and from its outcome to an answer.
 
+use std::ops::RangeInclusive;
+
 use nexo_actors::dispatch::{Dispatched, OtpOrder, new_delivery};
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::call::acceptance::Accepted;
 use nexo_domain::customer_fields::{CustomerFields, Metadata, Reference};
-use nexo_domain::ids::{AccountId, DeliveryId};
+use nexo_domain::ids::{AccountId, DeliveryId, VerificationId};
 use nexo_domain::money::Micros;
 use nexo_domain::otp::{Code, Language, MAX_REPEAT, Reading};
 use nexo_domain::phone::Phone;
@@ -18,6 +20,7 @@ use crate::api::error::ApiError;
 use crate::api::json;
 use crate::api::list::parameters::invalid;
 use crate::api::state::ApiState;
+use crate::api::verifications::not_resendable;
 
 /// What `repeat` may be.
 const REPEATS: &str = "1, 2 or 3";
@@ -56,54 +59,31 @@ pub(in crate::api) struct SendOtp<'a> {
 /// # Errors
 /// The first check that fails. Nothing has been claimed or spent.
 pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder, ApiError> {
-    let request = Request::read(body, state)?;
-    let carrier = state.routing.carrier(request.phone).ok_or(ApiError::NoCarrier)?;
-    if state.is_draining() || state.store.stop_reason().is_some() {
-        return Err(ApiError::Overloaded);
-    }
-    // Only test OTPs are counted: a live one is paid for.
-    if key.test {
-        let taken = state.quotas.take_test_otp(key.account_id);
-        taken.map_err(ApiError::QuotaExceeded)?;
-    }
-    let terms = state.terms.current();
-    let reading = request.reading(key.language, terms.reading);
-    let (delivery_id, clock) = new_delivery();
-    Ok(OtpOrder {
-        delivery_id,
-        clock,
-        account_id: key.account_id,
-        key_id: key.key_id,
-        test: key.test,
-        phone: request.phone,
-        code: request.code,
-        carrier,
-        cost: if key.test { Micros::ZERO } else { terms.price },
-        reading,
-        fields: request.fields,
-    })
+    Request::read(body, state)?.order(key, state)
 }
 
 /// What an error needs to know of an order that the dispatcher has consumed.
-pub(super) struct OrderFacts {
+pub(in crate::api) struct OrderFacts {
     id: DeliveryId,
     account_id: AccountId,
     test: bool,
     cost: Micros,
+    verification: Option<VerificationId>,
 }
 
 impl OrderFacts {
-    pub(super) fn of(order: &OtpOrder) -> OrderFacts {
+    pub(in crate::api) fn of(order: &OtpOrder) -> OrderFacts {
         OrderFacts {
             id: order.delivery_id,
             account_id: order.account_id,
             test: order.test,
             cost: order.cost,
+            verification: order.verification.map(|send| send.sent.id),
         }
     }
 
     /// The outcome of the order as an answer or an error of the API.
-    pub(super) async fn answer(
+    pub(in crate::api) async fn answer(
         &self,
         outcome: Dispatched,
         state: &ApiState,
@@ -128,6 +108,9 @@ impl OrderFacts {
             Dispatched::NoGateway => Err(ApiError::NoCarrier),
             Dispatched::NoRoute => Err(ApiError::NoRoute { id: self.id }),
             Dispatched::Overloaded | Dispatched::KeyTaken => Err(ApiError::Overloaded),
+            Dispatched::NotResendable => {
+                Err(not_resendable(self.account_id, self.verification, state).await)
+            }
             Dispatched::InDoubt => Err(ApiError::InDoubt),
             Dispatched::AccountClosed => Err(refused_account(self.account_id, state).await),
             Dispatched::Lost => Err(state.internal("the saga of an OTP was lost")),
@@ -153,28 +136,62 @@ async fn refused_account(id: AccountId, state: &ApiState) -> ApiError {
 fn has_written_nothing(outcome: &Dispatched) -> bool {
     matches!(
         outcome,
-        Dispatched::WindowHeld { .. } | Dispatched::NoGateway | Dispatched::Overloaded
+        Dispatched::WindowHeld { .. }
+            | Dispatched::NoGateway
+            | Dispatched::Overloaded
+            | Dispatched::NotResendable
     )
 }
 
-/// A checked body.
-struct Request {
-    phone: Phone,
-    code: Code,
-    language: Option<Language>,
-    repeat: Option<u8>,
-    fields: CustomerFields,
+/// One OTP, checked.
+pub(in crate::api) struct Request {
+    pub phone: Phone,
+    pub code: Code,
+    pub language: Option<Language>,
+    pub repeat: Option<u8>,
+    pub fields: CustomerFields,
 }
 
 impl Request {
+    /// Makes the order for the dispatcher.
+    ///
+    /// # Errors
+    /// Why the OTP cannot be sent now. Nothing has been claimed or spent.
+    pub fn order(self, key: &Key, state: &ApiState) -> Result<OtpOrder, ApiError> {
+        let carrier = state.routing.carrier(self.phone).ok_or(ApiError::NoCarrier)?;
+        if state.is_draining() || state.store.stop_reason().is_some() {
+            return Err(ApiError::Overloaded);
+        }
+        // Only test OTPs are counted: a live one is paid for.
+        if key.test {
+            let taken = state.quotas.take_test_otp(key.account_id);
+            taken.map_err(ApiError::QuotaExceeded)?;
+        }
+        let terms = state.terms.current();
+        let reading = self.reading(key.language, terms.reading);
+        let (delivery_id, clock) = new_delivery();
+        Ok(OtpOrder {
+            delivery_id,
+            clock,
+            account_id: key.account_id,
+            key_id: key.key_id,
+            test: key.test,
+            phone: self.phone,
+            code: self.code,
+            carrier,
+            cost: if key.test { Micros::ZERO } else { terms.price },
+            reading,
+            fields: self.fields,
+            verification: None,
+        })
+    }
+
     fn read(body: &[u8], state: &ApiState) -> Result<Request, ApiError> {
         const NOT_AN_OBJECT: ApiError = ApiError::InvalidRequest(
             "Send a JSON object in UTF-8 with phone and code, each once, such as {\"phone\":\"+84981234567\",\"code\":\"482917\"}.",
         );
         let body: SendOtp = json::object(body).ok_or(NOT_AN_OBJECT)?;
-        let language = option(body.language, "language", "\"vi\" or \"en\"", |raw| {
-            Language::from_code(&string(Some(raw))?)
-        })?;
+        let language = language(body.language)?;
         let repeat = option(body.repeat, "repeat", REPEATS, |raw| {
             // JSON has one kind of number: 2.0 is 2.
             let times: f64 = serde_json::from_str(raw.get()).ok()?;
@@ -182,10 +199,8 @@ impl Request {
         })?;
         let fields = CustomerFields::parse(body.reference, body.metadata);
         let fields = fields.map_err(|(name, allowed)| invalid(name, &allowed))?;
-        let phone = string(body.phone).ok_or(ApiError::PhoneMissing)?;
-        let phone = Phone::parse(&phone, &state.routing.plan).map_err(ApiError::InvalidPhone)?;
-        let code = string(body.code).ok_or(ApiError::InvalidCode)?;
-        let code = Code::parse(&code).map_err(|_| ApiError::InvalidCode)?;
+        let phone = phone(body.phone, state)?;
+        let code = code(body.code)?;
         Ok(Request { phone, code, language, repeat, fields })
     }
 
@@ -197,6 +212,49 @@ impl Request {
             ..configured
         }
     }
+}
+
+/// The phone to call.
+///
+/// # Errors
+/// [`ApiError::PhoneMissing`] or [`ApiError::InvalidPhone`].
+pub(in crate::api) fn phone(value: Option<&RawValue>, state: &ApiState) -> Result<Phone, ApiError> {
+    let phone = string(value).ok_or(ApiError::PhoneMissing)?;
+    Phone::parse(&phone, &state.routing.plan).map_err(ApiError::InvalidPhone)
+}
+
+/// A code of 4 to 8 digits.
+///
+/// # Errors
+/// [`ApiError::InvalidCode`].
+pub(in crate::api) fn code(value: Option<&RawValue>) -> Result<Code, ApiError> {
+    let code = string(value).ok_or(ApiError::InvalidCode)?;
+    Code::parse(&code).map_err(|_| ApiError::InvalidCode)
+}
+
+/// The voice of the call.
+///
+/// # Errors
+/// [`ApiError::InvalidParameter`].
+pub(in crate::api) fn language(value: Option<&RawValue>) -> Result<Option<Language>, ApiError> {
+    option(value, "language", "\"vi\" or \"en\"", |raw| Language::from_code(&string(Some(raw))?))
+}
+
+/// An optional number of the body that must be whole and within `range`. JSON has one kind of number: 2.0 is 2.
+///
+/// # Errors
+/// [`ApiError::InvalidParameter`].
+pub(in crate::api) fn whole_number(
+    value: Option<&RawValue>,
+    name: &'static str,
+    range: RangeInclusive<u32>,
+) -> Result<Option<u32>, ApiError> {
+    let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+    option(value, name, &allowed, |raw| {
+        let number: f64 = serde_json::from_str(raw.get()).ok()?;
+        let is_whole = number.fract() == 0.0 && number >= 0.0 && number <= f64::from(u32::MAX);
+        is_whole.then_some(number as u32).filter(|number| range.contains(number))
+    })
 }
 
 /// An optional value of the body; null counts as absent.

@@ -3,7 +3,9 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_actors::dispatch::Dispatched;
+use nexo_domain::account::api_key::ApiKey;
 use nexo_domain::call::acceptance::{Accepted, AcceptedBody};
+use nexo_domain::idempotency::Fingerprint;
 use zeroize::Zeroizing;
 
 use super::idempotency;
@@ -54,8 +56,10 @@ pub async fn send_otp(
     }
     let key = authorize(&request, &state).await?;
     let body = read_body(&request, payload).await?;
-    if let Some(once) = idempotency::request(request.headers(), &key, &body)? {
-        return idempotency::answer_once(&once, &key, &body, &state).await;
+    let fingerprint = |api_key: &ApiKey| Fingerprint::of(api_key, &body);
+    if let Some(once) = idempotency::request(request.headers(), &key, fingerprint)? {
+        let order = async || order(&key, &body, &state);
+        return idempotency::answer_once(&once, &key, order, &state).await;
     }
     let accepted = send(&key, body, &state).await?;
     Ok(json_text(StatusCode::ACCEPTED, accepted.body()))

@@ -44,6 +44,9 @@ texts! {
     E_IP = "Your address is not on the key's allowlist. detected_ip contains it.", "Địa chỉ của bạn không có trong danh sách IP của khóa. detected_ip cho biết địa chỉ đó.";
     E_NOT_FOUND = "Not found.", "Không tìm thấy.";
     E_CONFLICT = "The Idempotency-Key was already used with a different body.", "Idempotency-Key đã được dùng với nội dung khác.";
+    E_VERIFICATION_CLOSED = "The verification is not pending any more; status says why.", "Lượt xác thực không còn chờ mã; status cho biết lý do.";
+    E_TOO_MANY_SENDS = "The code was read in five calls. Start a new verification.", "Mã đã được đọc trong năm cuộc gọi. Hãy bắt đầu lượt xác thực mới.";
+    E_NOT_CONFIGURED = "Verifications are not set up on this installation.", "Hệ thống này chưa thiết lập tính năng xác thực.";
     E_LARGE = "The body is larger than 16 KiB.", "Nội dung lớn hơn 16 KiB.";
     E_WINDOW = "This phone was called less than 30 seconds ago. retry_after_seconds says when to retry.", "Số này vừa được gọi chưa đầy 30 giây. retry_after_seconds cho biết khi nào có thể thử lại.";
     E_TOO_MANY = "The account reads too much at the same time, or has too many CSV downloads in progress.", "Tài khoản đang đọc quá nhiều dữ liệu cùng lúc hoặc có quá nhiều lượt tải CSV.";
