@@ -42,21 +42,16 @@ pub struct Args {
 pub struct GatewayArgs {
     /// Duration of each call from its acceptance to its settlement, in milliseconds
     #[arg(long, default_value_t = 1_000)]
-    call_ms: u64,
+    pub call_ms: u64,
     /// An empty PostgreSQL database; by default SQLite in a temporary directory
     #[arg(long)]
-    database: Option<String>,
+    pub database: Option<String>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let executable = std::env::current_exe()?;
     let mut bare = Running::start(Command::new(&executable).arg("bare-route"))?;
-    let mut command = Command::new(&executable);
-    command.args(["accepting-gateway", "--call-ms", &args.gateway.call_ms.to_string()]);
-    if let Some(url) = &args.gateway.database {
-        command.args(["--database", url]);
-    }
-    let mut gateway = Running::start(&mut command)?;
+    let mut gateway = Running::start(&mut accepting_gateway(&args.gateway)?)?;
     let (bare_at, gateway_at) = (Target::of(&mut bare)?, Target::of(&mut gateway)?);
 
     let mut rows = Vec::new();
@@ -89,6 +84,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     );
     bare.end()?;
     gateway.end().context("the gateway's ledger")
+}
+
+/// Starts this program as the gateway of [`serve_accepting_gateway`].
+pub fn accepting_gateway(args: &GatewayArgs) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["accepting-gateway", "--call-ms", &args.call_ms.to_string()]);
+    if let Some(url) = &args.database {
+        command.args(["--database", url]);
+    }
+    Ok(command)
 }
 
 /// The URL to which wrk sends its requests, and the API key.
@@ -155,6 +160,7 @@ pub fn bench_variables(database: &str) -> Vec<(String, String)> {
         ("NEXO_SIP__LISTEN_UDP", "127.0.0.1:0"),
         ("NEXO_SIP__RTP_PORTS", "0-0"),
         ("NEXO_DATABASE__URL", database),
+        ("NEXO_VERIFY__SECRET", "0101010101010101010101010101010101010101010101010101010101010101"),
         (
             "NEXO_CARRIERS",
             r#"[{name="viettel",channels=100000,calls_per_second=100000,gateways=[{name="in-process",uri="sip:127.0.0.1:9"}]}]"#,

@@ -16,6 +16,7 @@ mod ledger;
 mod listing;
 mod load;
 mod process;
+mod verify;
 mod voice;
 
 #[global_allocator]
@@ -39,6 +40,8 @@ enum Bench {
     Listing(listing::Args),
     /// p99 of POST /send-otp while another account reads as much as it can, compared with p99 without it
     Fairness(fairness::Args),
+    /// The CPU time of verifications and their checks, compared with that of an OTP
+    Verify(verify::Args),
     /// A call's signalling compared with SIPp's caller, its audio compared with a bare sender, and its memory
     Voice(voice::Args),
     /// The bare route that is the baseline of `http`
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<()> {
             Bench::Calls(args) => calls::run(args).await,
             Bench::Listing(args) => listing::run(args).await,
             Bench::Fairness(args) => fairness::run(args).await,
+            Bench::Verify(args) => verify::run(args).await,
             Bench::Voice(args) => voice::run(args).await,
             Bench::BareRoute => http::serve_bare_route().await,
             Bench::AcceptingGateway(args) => http::serve_accepting_gateway(args).await,
