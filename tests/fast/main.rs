@@ -1,5 +1,5 @@
 //! Tests of the shipped binary without telephony peers and browsers: the HTTP API, the commands, the dashboard,
-//! billing, operator pages, operations and the host.
+//! billing, operator pages, operations, verifications and the host.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
@@ -10,3 +10,4 @@ mod host;
 mod http;
 mod operations;
 mod operators;
+mod verify;

@@ -6,7 +6,7 @@ mod accounts;
 mod configuration;
 mod first_run;
 mod keys;
-mod nexo;
+pub(crate) mod nexo;
 mod outbox;
 mod schema;
 pub(crate) mod voice;

@@ -4,7 +4,7 @@
 mod backup;
 mod dependencies;
 mod fairness;
-mod leaks;
+pub(crate) mod leaks;
 mod lifecycle;
 mod overload;
 mod packaging;

@@ -131,7 +131,9 @@ async fn fail_at_each(numbers: impl IntoIterator<Item = u32>) {
             None => {
                 in_start += 1;
                 let log = run.site.logged()[logged..].to_owned();
-                assert!(log.contains("disk I/O error"), "{n}: {log}");
+                let is_reported =
+                    ["disk I/O error", "Input/output error"].iter().any(|e| log.contains(e));
+                assert!(is_reported, "{n}: {log}");
             }
             Some(process) => {
                 under_load += 1;

@@ -10,3 +10,4 @@ mod gateway;
 mod kills;
 mod load;
 mod receiver;
+mod verifications;

@@ -1,7 +1,7 @@
 //! Codes are never logged or stored. The test sends hundreds of random codes through a gateway with debug logs,
 //! webhooks and panicking actors. It then searches everything that the gateway has written and sent.
 
-mod search;
+pub(crate) mod search;
 
 use std::collections::HashSet;
 use std::process::Command;
