@@ -112,7 +112,17 @@ pub struct Confirmation<'a> {
 }
 
 impl Confirmation<'_> {
+    /// The page of an action that takes something away.
     pub fn draw(self, viewer: &impl Viewer) -> Markup {
+        self.draw_with(viewer, Some("danger strong"))
+    }
+
+    /// The page of an action that takes nothing away, such as a credit.
+    pub fn draw_harmless(self, viewer: &impl Viewer) -> Markup {
+        self.draw_with(viewer, None)
+    }
+
+    fn draw_with(self, viewer: &impl Viewer, class: Option<&str>) -> Markup {
         html! {
             section.card.confirm {
                 h1 { (self.title) }
@@ -121,7 +131,7 @@ impl Confirmation<'_> {
                     (form_token(viewer))
                     (self.fields)
                     div.actions {
-                        button.danger.strong type="submit" { (self.button) }
+                        button class=[class] type="submit" { (self.button) }
                         a.button.second href=(self.back) { (viewer.locale().t(frame::CANCEL)) }
                     }
                 }

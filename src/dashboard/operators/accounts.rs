@@ -212,7 +212,7 @@ fn quota_form(operator: &Operator, account: &AccountSummary) -> Markup {
     html! {
         section.card {
             h2 { (l.t(limits::SET)) }
-            form.row.tight method="post" action={ (path_of(account)) "/quota" } {
+            form.row method="post" action={ (path_of(account)) "/quota" } {
                 (form_token(operator))
                 (select("kind", l.t(limits::ACTION), "", kinds))
                 (Field::new("limit", l.t(limits::LIMIT)).hint(l.t(limits::SET_LEAD)).optional())
@@ -250,6 +250,7 @@ async fn confirm_suspend(operator: Operator, site: Site, id: Id) -> PageResult {
         fields: html! { (Field::new("reason", l.t(texts::REASON))) },
         path: &format!("{path}/suspend"),
         button: texts::SUSPEND,
+        is_harmful: true,
         back: &path,
     };
     decision.page(&operator, NavItem::Accounts)
@@ -322,6 +323,7 @@ async fn confirm_credit(
         },
         path: &format!("{path}/credit"),
         button: texts::CREDIT,
+        is_harmful: false,
         back: &path,
     };
     decision.page(&operator, NavItem::Accounts)

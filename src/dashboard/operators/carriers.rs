@@ -229,6 +229,7 @@ async fn confirm_drain(operator: Operator, site: Site, asked: web::Query<Drain>)
         },
         path: &format!("{PATH}/drain"),
         button,
+        is_harmful: asked.is_drained(),
         back: PATH,
     };
     decision.page(&operator, NavItem::Carriers)

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use maud::{Markup, Render, html};
+use nexo_domain::billing::ledger::Bucket;
 use nexo_entities::store::StoreError;
 use nexo_entities::store::operations::operator_log::{LoggedAction, Operator as DecisionMaker};
 
@@ -151,6 +152,8 @@ pub struct Decision<'a> {
     /// The path of the page, and of the form on it.
     pub path: &'a str,
     pub button: Text,
+    /// Whether it takes something away: its button is red.
+    pub is_harmful: bool,
     /// The path of the page that lists the subject.
     pub back: &'a str,
 }
@@ -173,7 +176,11 @@ impl Decision<'_> {
             button: l.t(self.button),
             back: self.back,
         };
-        Ok(Page::new(item, self.title, page.draw(operator)).respond(operator))
+        let page = match self.is_harmful {
+            true => page.draw(operator),
+            false => page.draw_harmless(operator),
+        };
+        Ok(Page::new(item, self.title, page).respond(operator))
     }
 }
 
@@ -187,13 +194,34 @@ pub fn account_link(id: impl std::fmt::Display, email: impl Render) -> Markup {
     html! { a href={ "/dashboard/operators/accounts/" (id) } { (email) } }
 }
 
-/// The detail of a decision. An amount at its start is shown as the pages show amounts.
+/// The detail of a decision. An amount at its start, and what it was paid to, are shown as the pages show them.
 fn detail(l: Locale, detail: &str) -> Markup {
     let amount = detail.split_once(" USD");
     let amount = amount.and_then(|(amount, rest)| Some((amount.parse().ok()?, rest)));
     match amount {
-        Some((amount, rest)) => html! { (usd(l, amount)) (rest) },
+        Some((amount, rest)) => match rest.strip_prefix(" to ") {
+            Some(target) => {
+                html! { (usd(l, amount)) " " (l.t(texts::TO_TARGET)) " " (l.t(target_name(target))) }
+            }
+            None => html! { (usd(l, amount)) (rest) },
+        },
         None => html! { (detail) },
+    }
+}
+
+/// The name of the bucket that a credit went to, or of the kind of wallet that a payout went to.
+fn target_name(target: &str) -> Text {
+    match Bucket::named(target) {
+        Some(bucket) => bucket_name(bucket),
+        None => payout_wallet_name(target),
+    }
+}
+
+/// The e-mail address of the operator who decided.
+fn operator_name(l: Locale, name: &str) -> Markup {
+    match name == DecisionMaker::COMMAND_LINE.name {
+        true => html! { (l.t(texts::COMMAND_LINE)) },
+        false => html! { (name) },
     }
 }
 
@@ -209,7 +237,7 @@ pub fn audit_log(l: Locale, actions: &[LoggedAction]) -> Markup {
                 Left(texts::DETAIL),
             ], actions.iter().map(|action| [
                 time(l, action.at_ms),
-                html! { (action.operator) },
+                operator_name(l, &action.operator),
                 html! { code { (action.action) } },
                 html! {
                     @if let Some(email) = &action.email { (email) " " }

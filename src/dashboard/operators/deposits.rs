@@ -77,7 +77,7 @@ fn deposit_table(l: Locale, deposits: &[Deposit]) -> Markup {
         Head(texts::REFERENCE),
         Left(texts::ACCOUNT),
         Left(texts::PAYMENT_METHOD),
-        Right(texts::AMOUNT),
+        Right(texts::PAID),
         Left(texts::SINCE),
         Actions,
     ];
@@ -155,12 +155,13 @@ async fn confirm_deposit(
         facts: vec![
             (texts::REFERENCE, html! { code { (deposit.reference) } }),
             (texts::ACCOUNT, account_link(deposit.account_id, &deposit.email)),
-            (texts::AMOUNT, deposit_amount(operator.locale(), deposit)),
+            (texts::PAID, deposit_amount(operator.locale(), deposit)),
         ],
         text,
         fields,
         path: &format!("{}/{action}", deposit_path(deposit)),
         button,
+        is_harmful: action == "refuse",
         back: PATH,
     };
     decision.page(operator, NavItem::Deposits)
@@ -202,6 +203,7 @@ async fn confirm_payment(
         fields,
         path: &format!("{}/{action}", payment_path(payment)),
         button,
+        is_harmful: action == "refuse",
         back: PATH,
     };
     decision.page(operator, NavItem::Deposits)

@@ -119,6 +119,7 @@ async fn confirm_run(operator: Operator, typed: web::Query<TypedMonth>) -> PageR
         fields: hidden("month", month),
         path: &format!("{PATH}/run"),
         button: texts::RUN,
+        is_harmful: true,
         back: PATH,
     };
     decision.page(&operator, NavItem::Payouts)
@@ -148,6 +149,7 @@ async fn confirm_sent(operator: Operator, site: Site, id: Id) -> PageResult {
         fields: html! { (Field::new("reference", l.t(texts::TRANSFER))) },
         path: &sent_path(payout),
         button: texts::MARK_SENT,
+        is_harmful: false,
         back: PATH,
     };
     decision.page(&operator, NavItem::Payouts)

@@ -68,7 +68,7 @@ fn review_table(l: Locale, reviews: &[Review]) -> Markup {
             account_link(review.account_id, &review.email),
             html! { (review.key_name) },
             pill(Tone::Bad, l.t(suspicion_name(review.suspicion))),
-            html! { (review.detail) " " span.faint { "× " (review.windows) } },
+            html! { (figures(l, review)) " " span.faint { "× " (review.windows) } },
             time(l, review.seen_at_ms),
             html! {
                 @if review.closed_at_ms.is_some() {
@@ -100,12 +100,13 @@ async fn confirm_close(operator: Operator, site: Site, id: Id) -> PageResult {
             (texts::ACCOUNT, account_link(review.account_id, &review.email)),
             (texts::KEY, html! { (review.key_name) }),
             (texts::SUSPICION, pill(Tone::Bad, l.t(suspicion_name(review.suspicion)))),
-            (texts::FIGURES, html! { (review.detail) }),
+            (texts::FIGURES, html! { (figures(l, review)) }),
         ],
         text: texts::CLOSE_TEXT,
         fields: html! { (Field::new("note", l.t(texts::NOTE))) },
         path: &close_path(review),
         button: texts::CLOSE,
+        is_harmful: false,
         back: PATH,
     };
     decision.page(&operator, NavItem::Reviews)
@@ -116,6 +117,21 @@ fn suspicion_name(suspicion: Suspicion) -> Text {
         Suspicion::RateJump => texts::RATE_JUMP,
         Suspicion::SequentialNumbers => texts::SEQUENTIAL,
         Suspicion::LowAnswerRate => texts::LOW_ANSWER,
+    }
+}
+
+/// The figures of a review. The store keeps them in English, as two numbers in a sentence of the suspicion.
+fn figures(l: Locale, review: &Review) -> String {
+    let numbers = review.detail.split(|c: char| !c.is_ascii_digit());
+    let numbers: Vec<i64> = numbers.filter_map(|number| number.parse().ok()).collect();
+    let text = match review.suspicion {
+        Suspicion::RateJump => texts::RATE_JUMP_FIGURES,
+        Suspicion::SequentialNumbers => texts::SEQUENTIAL_FIGURES,
+        Suspicion::LowAnswerRate => texts::LOW_ANSWER_FIGURES,
+    };
+    match numbers.as_slice() {
+        [first, second] => l.t_with(text, &[("first", first), ("second", second)]),
+        _ => review.detail.clone(),
     }
 }
 

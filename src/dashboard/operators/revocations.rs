@@ -102,6 +102,7 @@ async fn confirm(operator: Operator, site: Site, id: Id) -> PageResult {
         fields: html! { (Field::new("reason", l.t(texts::REASON))) },
         path: &path_of(&referral),
         button: texts::REVOKE,
+        is_harmful: true,
         back: PATH,
     };
     decision.page(&operator, NavItem::Revocations)

@@ -6,7 +6,7 @@ texts! {
     DO_SEARCH = "Search", "Tìm";
     NO_ACCOUNT = "No accounts match.", "Không tìm thấy tài khoản nào.";
     EMAIL = "E-mail", "E-mail";
-    SINCE = "Since", "Từ";
+    SINCE = "Since", "Tạo lúc";
     STATE = "Status", "Trạng thái";
     HELD = "Wallet total", "Tổng trong ví";
     CUSTOMER = "customer", "khách hàng";
@@ -31,9 +31,11 @@ texts! {
     NO_AUDIT_LOG = "No entries yet.", "Chưa có mục nào.";
     WHEN = "Time", "Thời gian";
     USER = "User", "Người dùng";
+    COMMAND_LINE = "command line", "dòng lệnh";
     ACTION = "Action", "Thao tác";
     SUBJECT = "Subject", "Đối tượng";
     DETAIL = "Details", "Chi tiết";
+    TO_TARGET = "to", "vào";
     REFERRED_BY = "Referred by", "Được giới thiệu bởi";
     DONE = "Done.", "Đã xong.";
     ALREADY_DONE = "Nothing was changed: this was already done.", "Không có gì thay đổi: việc này đã được thực hiện trước đó.";
@@ -102,7 +104,7 @@ texts! {
     KEY = "Key", "Khóa";
     SUSPICION = "Reason", "Lý do";
     FIGURES = "Figures", "Số liệu";
-    SEEN = "Last seen", "Lần cuối";
+    SEEN = "Last seen", "Thấy lần cuối";
     CLOSE = "Close", "Đóng";
     CLOSE_TITLE = "Close this review?", "Đóng mục xem xét này?";
     CLOSE_TEXT = "The note stays with the review. The account is not changed.", "Ghi chú được lưu cùng mục xem xét. Tài khoản không thay đổi.";
@@ -111,6 +113,9 @@ texts! {
     RATE_JUMP = "traffic spike", "lưu lượng tăng vọt";
     SEQUENTIAL = "sequential numbers", "số liên tiếp";
     LOW_ANSWER = "low answer rate", "tỷ lệ bắt máy thấp";
+    RATE_JUMP_FIGURES = "{first} OTPs; {second} are usual", "{first} OTP; bình thường {second}";
+    SEQUENTIAL_FIGURES = "{first} of {second} OTPs to numbers in a row", "{first}/{second} OTP gửi đến các số liên tiếp";
+    LOW_ANSWER_FIGURES = "{first} of {second} calls answered", "{first}/{second} cuộc gọi được bắt máy";
 
     PAYOUTS_LEAD = "The commissions of a month, one payout per account. Accounts without a payout method are paid in a later run.", "Hoa hồng theo tháng, mỗi tài khoản một lần chi trả. Tài khoản chưa chọn nơi nhận sẽ được chi trả trong lần chạy sau.";
     RUN_MONTH = "Month (UTC)", "Tháng (UTC)";
