@@ -198,11 +198,39 @@ fn session_table(member: &Member, sessions: &[Session]) -> Markup {
     }
 }
 
-/// The user agent, shortened to 80 characters.
+/// Browsers by their marks in a user agent. The first match counts: Edge also names Chrome, and Chrome also Safari.
+const BROWSERS: [(&str, &str); 9] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("coc_coc_browser/", "Cốc Cốc"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+];
+
+/// Systems by their marks in a user agent. The first match counts: Android also names Linux, and an iPhone Mac OS X.
+const SYSTEMS: [(&str, &str); 7] = [
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+];
+
+/// The browser and its system, `Chrome · Windows`. Of any other user agent, the first 80 characters.
 fn browser_name(l: Locale, text: &str) -> String {
-    match text.trim() {
-        "" => l.t(texts::UNKNOWN_BROWSER).to_owned(),
-        text => text.chars().take(80).collect(),
+    let find = |names: &[(&str, &'static str)]| {
+        names.iter().find(|(mark, _)| text.contains(*mark)).map(|(_, name)| *name)
+    };
+    match (find(&BROWSERS), find(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} · {system}"),
+        _ if text.trim().is_empty() => l.t(texts::UNKNOWN_BROWSER).to_owned(),
+        _ => text.trim().chars().take(80).collect(),
     }
 }
 
@@ -309,5 +337,30 @@ async fn end_session(Posted(member, _): Posted<Member>, id: Id, site: Site) -> P
     match site.store.accounts().end_session(member.id(), id).await? {
         true => Ok(saved(&member)),
         false => Err(not_found()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_is_named_as_people_know_it() {
+        let chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+            Chrome/131.0.0.0 Safari/537.36";
+        let edge = format!("{chrome} Edg/131.0.0.0");
+        let safari = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 \
+            (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
+        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0";
+        for (user_agent, name) in [
+            (chrome, "Chrome · Windows"),
+            (edge.as_str(), "Edge · Windows"),
+            (safari, "Safari · iPhone"),
+            (firefox, "Firefox · Linux"),
+            ("curl/8.5.0", "curl/8.5.0"),
+            (" ", "unknown"),
+        ] {
+            assert_eq!(browser_name(Locale::now(Language::En, None), user_agent), name);
+        }
     }
 }

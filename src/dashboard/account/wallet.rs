@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use nexo_domain::account::quota::QuotaKind;
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::money::Micros;
+use nexo_entities::store::accounts::sign_up::SIGN_UP_REFERENCE;
 use nexo_entities::store::ledger::entries::{LedgerEntry, LedgerFilter, LedgerPage};
 use serde::Deserialize;
 
@@ -87,9 +88,9 @@ fn entries(l: Locale, page: &LedgerPage, is_later: bool) -> Markup {
                 Head(texts::WHEN), Left(texts::WHAT), Left(texts::BUCKET), Right(texts::AMOUNT),
                 Right(texts::AFTER),
             ], page.entries.iter().map(|entry| row(l, entry))))
-            p.hint { (l.zone_note()) }
         }
         (pager(l, newest, next.as_deref()))
+        @if !page.entries.is_empty() { p.faint.small { (l.zone_note()) } }
     }
 }
 
@@ -106,7 +107,11 @@ fn row(l: Locale, entry: &LedgerEntry) -> [Markup; 5] {
             } @else {
                 (pill(tone, l.t(entry_name(entry.kind))))
             }
-            @if let Some(reference) = &entry.reference { " " span.small.faint { (reference) } }
+            @if let Some(reference) = &entry.reference {
+                " " span.small.faint {
+                    @if reference == SIGN_UP_REFERENCE { (l.t(texts::FOR_SIGN_UP)) } @else { (reference) }
+                }
+            }
             @if let Some(note) = &entry.note { " " span.small { (note) } }
         },
         html! { span.nowrap { (l.t(bucket_name(entry.bucket))) } },

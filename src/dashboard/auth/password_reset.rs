@@ -121,7 +121,7 @@ async fn show_new(request: HttpRequest, visitor: Visitor, site: Site) -> PageRes
 }
 
 fn expired(visitor: &Visitor) -> HttpResponse {
-    let label = visitor.locale.t(texts::DO_RESET);
+    let label = visitor.locale.t(texts::RESET_AGAIN);
     let next = html! { p { a.button href="/auth/reset" { (label) } } };
     link_expired(visitor, texts::RESET_EXPIRED, next)
 }

@@ -4,7 +4,7 @@ texts! {
     SIGN_IN_TITLE = "Sign in", "Đăng nhập";
     SIGN_IN_LEAD = "Welcome back.", "Chào mừng bạn trở lại.";
     SIGN_UP_TITLE = "Create your account", "Tạo tài khoản";
-    SIGN_UP_LEAD = "{count} test OTPs are on us. No card needed.", "Tặng {count} OTP dùng thử. Không cần thẻ.";
+    SIGN_UP_LEAD = "Your first {count} OTPs are free. No card needed.", "Miễn phí {count} OTP đầu tiên. Không cần thẻ.";
     SIGN_UP_ONCE = "Free credit is granted once per mailbox.", "Tín dụng miễn phí chỉ được tặng một lần cho mỗi hộp thư.";
     EMAIL = "E-mail", "E-mail";
     PASSWORD = "Password", "Mật khẩu";
@@ -32,6 +32,7 @@ texts! {
     RESET_TITLE = "Reset your password", "Đặt lại mật khẩu";
     RESET_LEAD = "We will e-mail you a link to choose a new password.", "Chúng tôi sẽ gửi e-mail cho bạn liên kết để chọn mật khẩu mới.";
     DO_RESET = "Send the link", "Gửi liên kết";
+    RESET_AGAIN = "Request a new link", "Yêu cầu liên kết mới";
     LINK_SENT_TITLE = "Check your e-mail", "Hãy kiểm tra hộp thư";
     RESET_SENT = "If {email} has an account, we sent a link to it. The link works once, for one hour.", "Nếu {email} có tài khoản, chúng tôi đã gửi liên kết đến địa chỉ này. Liên kết dùng được một lần, trong một giờ.";
     LINK_EXPIRED_TITLE = "This link no longer works", "Liên kết không còn hiệu lực";

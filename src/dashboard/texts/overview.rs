@@ -20,16 +20,16 @@ texts! {
     LAST_DAYS = "Last {count} days", "{count} ngày qua";
     SENT = "OTPs", "Số OTP";
     RATE = "Delivery rate", "Tỷ lệ thành công";
-    MEDIAN = "Median time to answer", "Thời gian bắt máy trung vị";
+    MEDIAN = "Median time to answer", "Thời gian chờ bắt máy (trung vị)";
     NONE_YET = "–", "–";
     BY_DAY = "By day", "Theo ngày";
     BY_CARRIER = "By carrier", "Theo nhà mạng";
     DELIVERED = "delivered", "thành công";
     FAILED = "failed", "thất bại";
-    SHARE = "{percent} of {count}", "{percent} của {count}";
+    SHARE = "{percent} of {count}", "{percent} trong {count}";
     CHART_LABEL = "OTPs per day over {days} days: {delivered} delivered, {failed} failed", "OTP mỗi ngày trong {days} ngày: {delivered} thành công, {failed} thất bại";
-    LAST_FAILURES = "Recent failures", "Thất bại gần đây";
-    NO_FAILURES = "No failures yet.", "Chưa có thất bại nào.";
+    LAST_FAILURES = "Recent failures", "OTP thất bại gần đây";
+    NO_FAILURES = "No failures yet.", "Chưa có OTP nào thất bại.";
     NOTHING_SENT = "No OTPs in this period. Test keys are not counted.", "Chưa có OTP nào trong khoảng thời gian này. Không tính khóa thử nghiệm.";
     ALL_DELIVERIES = "All deliveries", "Tất cả cuộc gọi OTP";
 }

@@ -11,7 +11,7 @@ texts! {
     PAID = "Paid out", "Đã chi trả";
     PENDING_MORE = "paid out monthly", "chi trả hằng tháng";
     ACCOUNT = "Account", "Tài khoản";
-    SINCE = "Since", "Từ ngày";
+    SINCE = "Since", "Đăng ký lúc";
     STATE = "Status", "Trạng thái";
     ACTIVE = "active", "đang hiệu lực";
     ENDED = "ended", "đã kết thúc";

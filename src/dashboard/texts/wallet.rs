@@ -21,6 +21,7 @@ texts! {
     FORFEIT = "Forfeited", "Hết hiệu lực";
     CORRECTION = "Correction", "Điều chỉnh";
     COMMISSION = "Commission", "Hoa hồng";
+    FOR_SIGN_UP = "for signing up", "khi đăng ký";
 
     LOW_TITLE = "Low-balance notice", "Cảnh báo số dư thấp";
     LOW_LEAD = "When the wallet falls below this amount, we notify you once, by the webhook event wallet.low and by e-mail.", "Khi ví xuống dưới mức này, chúng tôi thông báo cho bạn một lần qua sự kiện webhook wallet.low và e-mail.";
@@ -49,7 +50,7 @@ texts! {
     CREDITED = "credited", "đã ghi có";
     CANCELLED = "cancelled", "đã hủy";
     PAY_TITLE = "Top up {amount}", "Nạp {amount}";
-    PAY_LEAD = "Scan the code with your banking app, or transfer exactly this amount with exactly this reference. It is credited as soon as your bank confirms the transfer.", "Quét mã bằng ứng dụng ngân hàng, hoặc chuyển đúng số tiền với đúng mã tham chiếu. Tiền được ghi có ngay khi ngân hàng xác nhận.";
+    PAY_LEAD = "Scan the code with your banking app, or transfer exactly this amount with exactly this reference. It is credited as soon as your bank confirms the transfer.", "Quét mã bằng ứng dụng ngân hàng, hoặc chuyển khoản đúng số tiền với đúng nội dung bên dưới. Tiền được ghi có ngay khi ngân hàng xác nhận.";
     PAY_BY_HAND = "Contact us with this reference. The top-up is credited as soon as we receive the payment.", "Hãy liên hệ với chúng tôi kèm mã tham chiếu này. Tiền được ghi có ngay khi chúng tôi nhận được thanh toán.";
     PAID_LEAD = "This top-up was credited: {credited}.", "Đã ghi có {credited}.";
     CANCELLED_LEAD = "This top-up was cancelled or refused. Open a new one to pay.", "Yêu cầu nạp này đã bị hủy hoặc từ chối. Hãy tạo yêu cầu mới để thanh toán.";

@@ -9,7 +9,7 @@ texts! {
     USED = "Used today", "Đã dùng hôm nay";
     LIMIT = "Limit per day", "Giới hạn mỗi ngày";
     UNLIMITED = "unlimited", "không giới hạn";
-    OWN = "own limit", "giới hạn riêng";
+    OWN = "custom limit", "giới hạn riêng";
     TEST_OTPS = "OTPs of test keys", "OTP của khóa thử nghiệm";
     TEST_EVENTS = "Test events to webhooks", "Sự kiện thử tới webhook";
     WEBHOOK_REPLAYS = "Webhook replays", "Gửi lại webhook";
@@ -17,11 +17,11 @@ texts! {
     API_KEYS = "API keys created or rotated", "Khóa API được tạo hoặc đổi";
     WEBHOOK_ENDPOINTS = "Webhook endpoints added", "Endpoint webhook được thêm";
     TOP_UPS = "Top-ups requested", "Yêu cầu nạp tiền";
-    LOW_BALANCE_CHANGES = "Changes of the low-balance notice", "Thay đổi thông báo số dư thấp";
+    LOW_BALANCE_CHANGES = "Changes of the low-balance notice", "Thay đổi cảnh báo số dư thấp";
     EMAIL_CHANGES = "Changes of the e-mail address", "Thay đổi địa chỉ e-mail";
     STORED_REFUSALS = "Refusals stored for an Idempotency-Key", "Phản hồi từ chối được lưu cho Idempotency-Key";
     OTHER = "Other", "Khác";
-    SET = "Set an own limit", "Đặt giới hạn riêng";
+    SET = "Set a custom limit", "Đặt giới hạn riêng";
     SET_LEAD = "Empty: the configured limit. 0: unlimited.", "Để trống: theo cấu hình. 0: không giới hạn.";
     DO_SET = "Set limit", "Đặt giới hạn";
     WRONG_LIMIT = "Enter a whole number from 0 to 1,000,000,000, or nothing.", "Hãy nhập số nguyên từ 0 đến 1.000.000.000 hoặc để trống.";

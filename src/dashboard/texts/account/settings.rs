@@ -45,9 +45,9 @@ texts! {
     SESSIONS = "Active sessions", "Phiên đăng nhập";
     BROWSER = "Browser", "Trình duyệt";
     ADDRESS = "IP address", "Địa chỉ IP";
-    SEEN = "Last active", "Hoạt động gần nhất";
+    SEEN = "Last active", "Lần cuối";
     THIS_ONE = "this session", "phiên này";
     END = "Sign out", "Đăng xuất";
-    EVERYWHERE = "Sign out everywhere", "Đăng xuất mọi nơi";
+    EVERYWHERE = "Sign out everywhere", "Đăng xuất khỏi mọi thiết bị";
     UNKNOWN_BROWSER = "unknown", "không rõ";
 }

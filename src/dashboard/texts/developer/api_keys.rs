@@ -7,7 +7,7 @@ texts! {
     NAME = "Name", "Tên";
     NAME_HINT = "A name to recognise it, such as production", "Tên để nhận biết, ví dụ production";
     KEY = "Key", "Khóa";
-    CREATED = "Created", "Ngày tạo";
+    CREATED = "Created", "Tạo";
     LAST_USED = "Last used", "Dùng lần cuối";
     ALLOWED_IPS = "Allowed IPs", "IP được phép";
     ANY_ADDRESS = "any address", "mọi địa chỉ";
@@ -18,8 +18,8 @@ texts! {
     CREATE = "New key", "Tạo khóa mới";
     DO_CREATE = "Create key", "Tạo khóa";
     KIND = "Type", "Loại";
-    KIND_LIVE = "Live: calls real phones and costs money", "Thật: gọi điện thoại thật, có tính phí";
-    KIND_TEST = "Test: calls only the sandbox, free of charge", "Thử nghiệm: chỉ gọi sandbox, miễn phí";
+    KIND_LIVE = "Live: real phones, paid", "Thật: gọi số thật, có tính phí";
+    KIND_TEST = "Test: sandbox only, free", "Thử nghiệm: sandbox, miễn phí";
     SHOWN_ONCE = "Your new key. It is shown only once: copy it now.", "Khóa mới của bạn. Khóa chỉ hiển thị một lần: hãy sao chép ngay.";
     STORED_AS_HASH = "We store only its SHA-256 hash, so a lost key cannot be shown again.", "Chúng tôi chỉ lưu mã băm SHA-256 của khóa nên không thể hiển thị lại khóa đã mất.";
     TRY_IT = "Try it", "Dùng thử";

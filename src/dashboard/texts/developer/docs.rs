@@ -8,7 +8,7 @@ texts! {
     YOUR_KEY = "The examples read your key {key} from the variable NEXO_KEY. The full key is shown only when it is created. With a live key, use your own phone number.", "Các ví dụ đọc khóa {key} của bạn từ biến NEXO_KEY. Khóa đầy đủ chỉ hiển thị khi tạo. Với khóa thật, hãy dùng số điện thoại của chính bạn.";
     NO_KEY = "The examples read your key from the variable NEXO_KEY. Create a test key under API keys. With a live key, use your own phone number.", "Các ví dụ đọc khóa của bạn từ biến NEXO_KEY. Hãy tạo khóa thử nghiệm trong mục Khóa API. Với khóa thật, hãy dùng số điện thoại của chính bạn.";
     QUICKSTART = "Quickstart", "Bắt đầu nhanh";
-    QUICKSTART_1 = "Sign up: your wallet starts with {count} free test OTPs.", "Đăng ký: ví của bạn có sẵn {count} OTP dùng thử miễn phí.";
+    QUICKSTART_1 = "Sign up: your first {count} OTPs are free.", "Đăng ký: {count} OTP đầu tiên của bạn được miễn phí.";
     QUICKSTART_2 = "Create a test API key. It begins with sk_test_ and is shown only once. No phone rings.", "Tạo khóa API thử nghiệm. Khóa bắt đầu bằng sk_test_, chỉ hiển thị một lần và không làm máy nào đổ chuông.";
     QUICKSTART_3 = "Send your first OTP. With a live key (sk_live_), replace the number with your own: that phone rings.", "Gửi OTP đầu tiên. Với khóa thật (sk_live_), hãy thay bằng số của chính bạn vì máy đó sẽ đổ chuông.";
     AUTH = "Authentication", "Xác thực";
@@ -27,7 +27,7 @@ texts! {
     ALLOWLIST = "IP allowlist", "Danh sách IP";
     ALLOWLIST_TEXT = "A key can be limited to up to 50 IPv4 or IPv6 addresses or CIDR ranges. An empty list allows every address. A request from another address gets 403 ip_not_allowed with the detected address.", "Có thể giới hạn khóa theo tối đa 50 địa chỉ IPv4, IPv6 hoặc dải CIDR. Danh sách trống cho phép mọi địa chỉ. Yêu cầu từ địa chỉ khác nhận 403 ip_not_allowed kèm địa chỉ được phát hiện.";
     REFERRALS = "Referrals", "Giới thiệu";
-    REFERRALS_TEXT = "Your link is /en?ref=<code> or /vi?ref=<code>. An account that signs up within 90 days of following it is your referral: 10 % of the full price of each of its delivered OTPs is added to your pending balance, which is paid out monthly to your payout method. You cannot refer yourself.", "Liên kết của bạn là /en?ref=<code> hoặc /vi?ref=<code>. Tài khoản đăng ký trong vòng 90 ngày sau khi mở liên kết được tính là do bạn giới thiệu: 10\u{a0}% giá đầy đủ của mỗi OTP thành công được cộng vào số dư chờ và chi trả hằng tháng tới nơi nhận bạn chọn. Bạn không thể tự giới thiệu chính mình.";
+    REFERRALS_TEXT = "Your link is /en?ref=<code> or /vi?ref=<code>. An account that signs up within 90 days of following it is your referral: 10% of the full price of each of its delivered OTPs is added to your pending balance, which is paid out monthly to your payout method. You cannot refer yourself.", "Liên kết của bạn là /en?ref=<code> hoặc /vi?ref=<code>. Tài khoản đăng ký trong vòng 90 ngày sau khi mở liên kết được tính là do bạn giới thiệu: 10\u{a0}% giá đầy đủ của mỗi OTP thành công được cộng vào số dư chờ và chi trả hằng tháng tới nơi nhận bạn chọn. Bạn không thể tự giới thiệu chính mình.";
     ERRORS = "Errors", "Lỗi";
     ERRORS_TEXT = "Every error is JSON with ok, error and message. Every response has an X-Request-Id: quote it when you contact support.", "Mọi lỗi là JSON với ok, error và message. Mọi phản hồi đều có X-Request-Id: hãy gửi kèm khi liên hệ hỗ trợ.";
     STATUS = "Status", "Mã";
@@ -51,7 +51,7 @@ texts! {
     E_WINDOW = "This phone was called less than 30 seconds ago. retry_after_seconds says when to retry.", "Số này vừa được gọi chưa đầy 30 giây. retry_after_seconds cho biết khi nào có thể thử lại.";
     E_TOO_MANY = "The account reads too much at the same time, or has too many CSV downloads in progress.", "Tài khoản đang đọc quá nhiều dữ liệu cùng lúc hoặc có quá nhiều lượt tải CSV.";
     E_THROTTLED = "The carrier is throttling calls; the OTP was refunded.", "Nhà mạng đang giới hạn cuộc gọi; OTP đã được hoàn tiền.";
-    E_ROUTE = "No gateway of the carrier accepted the call; the OTP was refunded. Without `id`, the carrier has no gateway and nothing was charged.", "Không cổng nào của nhà mạng tiếp nhận cuộc gọi; OTP đã được hoàn tiền. Nếu không có `id`, nhà mạng chưa có cổng và không bị trừ tiền.";
+    E_ROUTE = "No gateway of the carrier accepted the call; the OTP was refunded. Without id, the carrier has no gateway and nothing was charged.", "Không cổng nào của nhà mạng tiếp nhận cuộc gọi; OTP đã được hoàn tiền. Nếu không có id, nhà mạng chưa có cổng và không bị trừ tiền.";
     E_OVERLOADED = "The gateway is overloaded; nothing was charged.", "Cổng đang quá tải; chưa trừ tiền.";
     E_INTERNAL = "Internal error. We have been notified.", "Lỗi hệ thống. Chúng tôi đã được thông báo.";
     E_ACCEPT = "The Accept header allows neither JSON nor CSV.", "Header Accept không cho phép JSON hay CSV.";
@@ -87,7 +87,7 @@ texts! {
     S99 = "voicemail", "hộp thư thoại";
     EXAMPLES = "Examples", "Ví dụ";
     OPENAPI = "OpenAPI", "OpenAPI";
-    OPENAPI_LEAD = "Every operation with its parameters and responses, generated from the OpenAPI document that the gateway serves.", "Mọi thao tác với tham số và phản hồi, tạo từ tài liệu OpenAPI do cổng cung cấp.";
+    OPENAPI_LEAD = "Every operation with its parameters and responses, generated from the OpenAPI document that the gateway serves.", "Mọi thao tác với tham số và phản hồi, tạo từ tài liệu OpenAPI do cổng cung cấp. Mô tả bằng tiếng Anh.";
     OPENAPI_FILE = "Download as JSON", "Tải dạng JSON";
     PARAMETERS = "Parameters", "Tham số";
     RESPONSES = "Responses", "Phản hồi";
