@@ -50,6 +50,6 @@ async fn a_delivery_is_shown_live_and_its_ladder_is_stored(backend: Backend) {
     let csv = lan.get("/dashboard/deliveries.csv?status=delivered").await;
     assert!(csv.header("content-type").starts_with("text/csv"));
     csv.must_contain(&id);
-    lan.get("/dashboard").await.must_contain("100 %");
+    lan.get("/dashboard").await.must_contain("100%");
     gateway.audit();
 }
