@@ -1,6 +1,6 @@
 //! Numbers and amounts as each language writes them, and as people type them.
 //!
-//! English: `$1,234.500`, `33.3%`, `260,000 VND`. Vietnamese: `1.234,500 USD`, `33,3%`, `260.000 ₫`.
+//! English: `$1,234.50`, `33.3%`, `260,000 VND`. Vietnamese: `1.234,50 USD`, `33,3%`, `260.000 ₫`.
 
 use std::net::IpAddr;
 
@@ -56,7 +56,7 @@ impl<V: Value + ?Sized> Value for &V {
     }
 }
 
-/// US dollars, exactly, with at least three decimals.
+/// US dollars, exactly, with at least two decimals. Three of a round amount would read as thousands: `5,000 USD`.
 impl Value for Micros {
     fn write(&self, language: Language) -> String {
         let exact = self.to_string();
@@ -64,7 +64,7 @@ impl Value for Micros {
             Some(amount) => ("−", amount),
             None => ("", exact.as_str()),
         };
-        let amount = grouped(language, amount);
+        let amount = grouped(language, with_cents(amount));
         match language {
             Language::En => format!("{sign}${amount}"),
             Language::Vi => format!("{sign}{amount}{NO_BREAK_SPACE}USD"),
@@ -136,15 +136,18 @@ fn grouped(language: Language, number: &str) -> String {
 
 /// An amount of US dollars for an input field: without a unit, with at least two decimals.
 pub fn amount_to_edit(language: Language, amount: Micros) -> String {
-    let exact = amount.to_string();
-    let exact = match exact.strip_suffix('0') {
+    let (decimal, _) = separators(language);
+    with_cents(&amount.to_string()).replace('.', &decimal.to_string())
+}
+
+/// An amount with at least three decimals as one with at least two.
+fn with_cents(exact: &str) -> &str {
+    match exact.strip_suffix('0') {
         Some(shorter) if shorter.split_once('.').is_some_and(|(_, rest)| rest.len() == 2) => {
             shorter
         }
-        _ => exact.as_str(),
-    };
-    let (decimal, _) = separators(language);
-    exact.replace('.', &decimal.to_string())
+        _ => exact,
+    }
 }
 
 /// Parses an amount of US dollars as people type it: as the pages of this language write it, with or without
@@ -197,8 +200,10 @@ mod tests {
         let usd = |micros| Micros::new(micros);
         for (value, english, vietnamese) in [
             (&usd(13_972_000) as &dyn Value, "$13.972", "13,972\u{a0}USD"),
-            (&usd(1_234_500_000), "$1,234.500", "1.234,500\u{a0}USD"),
+            (&usd(1_234_500_000), "$1,234.50", "1.234,50\u{a0}USD"),
             (&usd(-22_000), "−$0.022", "−0,022\u{a0}USD"),
+            (&usd(5_000_000), "$5.00", "5,00\u{a0}USD"),
+            (&usd(0), "$0.00", "0,00\u{a0}USD"),
             (&usd(1), "$0.000001", "0,000001\u{a0}USD"),
             (&Vnd(260_000), "260,000\u{a0}VND", "260.000\u{a0}₫"),
             (&Percent(100.0 / 3.0, 1), "33.3%", "33,3%"),

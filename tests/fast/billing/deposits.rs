@@ -117,8 +117,8 @@ async fn a_bank_transfer_is_credited_once_despite_repeated_notifications(backend
         matching.count()
     };
     assert_eq!((count("credited"), count("kept")), (4, 4), "{answers:?}");
-    lan.get(&page).await.must_contain("$10.000");
-    lan.get("/dashboard/wallet").await.must_contain("$10.000").must_contain(&reference);
+    lan.get(&page).await.must_contain("$10.00");
+    lan.get("/dashboard/wallet").await.must_contain("$10.00").must_contain(&reference);
     let csv = lan.get("/dashboard/wallet/ledger.csv").await;
     assert!(csv.header("content-type").starts_with("text/csv"));
     assert_eq!(csv.text.lines().count(), 4, "{}", csv.text);
@@ -167,7 +167,7 @@ async fn unmatched_payments_wait_for_an_operator(backend: Backend) {
     gateway.nexo(&["deposit", "refuse-payment", &payment_id("B"), "--note", "sent back"]);
     let approved = gateway.nexo(&["deposit", "approve", &second]);
     assert_eq!(number(&approved.to_string(), "credited"), "20.0");
-    lan.get(&second_page).await.must_contain("$20.000");
+    lan.get(&second_page).await.must_contain("$20.00");
     // The bank also notifies of the transfer that an operator has approved. It is not credited again.
     let late = paid(&gateway, "C", 500_000, &second).await;
     assert_eq!(late.json["reason"], "reference_used", "{}", late.text);
@@ -243,14 +243,14 @@ async fn a_low_balance_is_notified_by_one_e_mail_with_the_balance(backend: Backe
     let text = notified("lan@example.com", "3.21", "5.00").await;
     for part in [
         "Subject: Your NEXO ROUTE wallet is low\n",
-        "Your wallet holds $3.210, less than your threshold of $5.000",
+        "Your wallet holds $3.21, less than your threshold of $5.00",
         TOP_UP,
     ] {
         assert!(text.contains(part), "no {part:?}: {text}");
     }
     // This e-mail comes from a later check of all wallets. That check must not notify the first account again.
     let text = notified("minh@example.com", "0.5", "0.500001").await;
-    assert!(text.contains("holds $0.500, less than your threshold of $0.500001"));
+    assert!(text.contains("holds $0.50, less than your threshold of $0.500001"));
     let to: Vec<String> = mailbox.emails().into_iter().map(|email| email.to).collect();
     assert_eq!(to, ["lan@example.com", "minh@example.com"]);
     let notices = gateway.metric("nexo_low_balance_notices_total").await;

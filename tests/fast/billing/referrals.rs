@@ -42,7 +42,7 @@ async fn a_sign_up_by_the_link_earns_the_referrer_a_tenth(backend: Backend) {
     let gateway = Gateway::start(backend, &[QUICK]);
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
     let code = code_of(&mut lan).await;
-    lan.get(PAGE).await.must_contain("$0.000");
+    lan.get(PAGE).await.must_contain("$0.00");
 
     // Every page remembers the link for 90 days. An unknown page need not.
     for page in ["/en", "/docs", "/auth/sign-in", "/auth/nowhere"] {

@@ -13,7 +13,7 @@ async fn a_sign_up_works_once_and_grants_free_otps(backend: Backend) {
     let gateway = Gateway::start(backend, &DEFAULTS);
     let mut lan = Visitor::signed_up(&gateway, "Lan@Example.com").await;
     let overview = lan.get("/dashboard").await;
-    overview.must_contain("$0.110").must_contain("enough for 5 OTPs");
+    overview.must_contain("$0.11").must_contain("enough for 5 OTPs");
     overview.must_contain("lan@example.com");
     let mut again = Visitor::of(&gateway);
     let fields = [("email", "lan@example.com"), ("password", PASSWORD)];
@@ -69,7 +69,7 @@ async fn with_e_mail_a_sign_up_is_confirmed_and_does_not_reveal_existing_account
     let fields = [("token", token.as_str())];
     let opened = visitor.submit(&link, "/auth/confirm", &fields).await;
     assert_eq!((opened.status, opened.location()), (303, "/dashboard"));
-    visitor.get("/dashboard").await.must_contain("$0.110");
+    visitor.get("/dashboard").await.must_contain("$0.11");
 
     let mut late = Visitor::of(&gateway);
     assert_eq!(late.get(&link).await.status, 410);

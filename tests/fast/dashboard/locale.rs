@@ -24,17 +24,17 @@ fn first_time(seen: &PageResponse) -> (&str, &str) {
 async fn amounts_are_shown_and_accepted_in_the_language_of_the_page() {
     let gateway = Gateway::start(Backend::Sqlite, &[("NEXO_DEPOSITS__VND_PER_USD", "26000")]);
     let mut lan = Visitor::signed_up(&gateway, "lan@example.com").await;
-    lan.get(WALLET).await.must_contain(">$0.110<");
+    lan.get(WALLET).await.must_contain(">$0.11<");
     choose(&mut lan, &[("pages", "vi"), ("calls", "")]).await;
     let seen = lan.get(WALLET).await;
-    seen.must_contain("0,110\u{a0}USD");
+    seen.must_contain("0,11\u{a0}USD");
     assert!(!seen.text.contains("$0"), "{}", seen.text);
     lan.get(TOP_UP).await.must_contain("26.000\u{a0}₫").must_contain("value=\"20,00\"");
 
     let opened = lan.submit(TOP_UP, TOP_UP, &[("amount", "10,00")]).await;
     assert_eq!(opened.status, 303, "{}", opened.text);
     let seen = lan.get(opened.location()).await;
-    seen.must_contain("260.000\u{a0}₫").must_contain("10,000\u{a0}USD");
+    seen.must_contain("260.000\u{a0}₫").must_contain("10,00\u{a0}USD");
 
     // What the page shows is accepted; what may have been meant as a thousandth is not.
     for (typed, shown) in [("1.234,5", "1234,50"), ("13,972", "13,972"), ("10.00", "10,00")] {

@@ -46,7 +46,7 @@ async fn a_test_otp_is_sent_as_the_api_sends_it() {
         })
         .await;
         let seen = lan.get(&page).await;
-        seen.must_contain(outcome).must_contain("$0.000");
+        seen.must_contain(outcome).must_contain("$0.00");
         assert!(receiver.next().body.contains(page.rsplit('/').next().unwrap()));
     }
     // A refusal is shown as a program gets it.
@@ -61,7 +61,7 @@ async fn a_test_otp_is_sent_as_the_api_sends_it() {
     let refused = send(&mut lan, &key, "90", "482917").await;
     assert_eq!(refused.status, 429);
     refused.must_contain("test_otps of 4");
-    lan.get("/dashboard/wallet").await.must_contain("$0.110");
+    lan.get("/dashboard/wallet").await.must_contain("$0.11");
     gateway.audit();
 }
 

@@ -93,7 +93,7 @@ async fn a_top_up_is_approved_once_and_a_refused_one_is_not_credited(backend: Ba
     let page = format!("{ROOT}/deposits");
     let (id, approved) = waiting::top_up(&gateway, LAN, "10.00");
     let shown = operator.get(&page).await;
-    shown.must_contain(&approved).must_contain(LAN).must_contain("$10.000");
+    shown.must_contain(&approved).must_contain(LAN).must_contain("$10.00");
     let approve = format!("{page}/{id}/approve");
     let outcomes = decide_at_once(&mut operator, (&page, &approve), &[]).await;
     assert_eq!(outcomes, ONCE);
