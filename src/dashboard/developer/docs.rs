@@ -8,6 +8,7 @@ use nexo_domain::otp::Language;
 use super::docs_examples;
 use super::key::masked;
 use super::openapi_document::parameters;
+use super::openapi_page::prose;
 use super::sandbox_numbers::endings;
 use super::webhooks::receiver_examples;
 use crate::api::error::ApiError;
@@ -188,7 +189,7 @@ fn parameter_table(l: Locale, (path, method): (&str, &str)) -> Markup {
             html! { code { (parameter.name) } },
             html! { (l.t(place_name(parameter.place))) },
             html! { (l.t(required)) },
-            html! { (meaning.unwrap_or(parameter.description)) },
+            prose(meaning.unwrap_or(parameter.description)),
         ]
     });
     table(l, texts::PARAMETERS, columns, rows)

@@ -60,7 +60,7 @@ fn operation_card(l: Locale, path: &str, method: &str, operation: &'static Value
 }
 
 /// A text with `code` between backticks.
-fn prose(text: &str) -> Markup {
+pub(super) fn prose(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
             @if index % 2 == 1 { code { (part) } } @else { (part) }
