@@ -254,7 +254,7 @@ fn facts(l: Locale, delivery: &Delivery) -> Markup {
                 dt { (l.t(texts::COST)) }
                 dd {
                     (usd(l, net_cost(delivery)))
-                    @if delivery.refunded {
+                    @if is_paid_back(delivery) {
                         " " span.faint { (l.t_with(texts::COST_REFUNDED, &[("cost", &delivery.cost)])) }
                     }
                 }

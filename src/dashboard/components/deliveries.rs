@@ -38,8 +38,13 @@ pub fn sandbox_pill(l: Locale, delivery: &Delivery) -> Markup {
     html! { " " (pill(Tone::Plain, l.t(text))) }
 }
 
+/// Whether money was paid back. A test OTP costs nothing.
+pub fn is_paid_back(delivery: &Delivery) -> bool {
+    delivery.refunded && delivery.cost > Micros::ZERO
+}
+
 pub fn refund_pill(l: Locale, delivery: &Delivery) -> Markup {
-    html! { @if delivery.refunded { " " (pill(Tone::Plain, l.t(texts::REFUNDED))) } }
+    html! { @if is_paid_back(delivery) { " " (pill(Tone::Plain, l.t(texts::REFUNDED))) } }
 }
 
 /// What the delivery has cost the account after a refund.

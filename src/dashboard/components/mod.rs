@@ -16,7 +16,7 @@ pub(super) use billing::{
     referral_state, wallet_summary,
 };
 pub(super) use deliveries::{
-    delivery_table, net_cost, refund_pill, sandbox_pill, status_name, status_pill,
+    delivery_table, is_paid_back, net_cost, refund_pill, sandbox_pill, status_name, status_pill,
 };
 pub(super) use elements::{
     Tone, code_block, copy_button, copy_value, empty_state, error_notice, exact_time,

@@ -3,7 +3,7 @@
 texts! {
     TITLE = "Deliveries", "Cuộc gọi OTP";
     LEAD = "Every OTP you sent, newest first.", "Tất cả OTP bạn đã gửi, mới nhất trước.";
-    SEARCH = "Phone, reference or ID", "Số điện thoại, mã tham chiếu hoặc ID";
+    SEARCH = "Phone, reference or ID", "Số điện thoại, mã tham chiếu, ID";
     SEARCH_WRONG = "“{text}” is neither a Vietnamese mobile number nor a reference nor a delivery ID.", "“{text}” không phải số di động Việt Nam, mã tham chiếu hay ID của OTP.";
     REFERENCE = "Reference", "Mã tham chiếu";
     STATUS = "Status", "Trạng thái";

@@ -36,7 +36,7 @@ texts! {
     SUBJECT = "Subject", "Đối tượng";
     DETAIL = "Details", "Chi tiết";
     TO_TARGET = "to", "vào";
-    REFERRED_BY = "Referred by", "Được giới thiệu bởi";
+    REFERRED_BY = "Referred by", "Người giới thiệu";
     DONE = "Done.", "Đã xong.";
     ALREADY_DONE = "Nothing was changed: this was already done.", "Không có gì thay đổi: việc này đã được thực hiện trước đó.";
     WRONG_AMOUNT = "Enter an amount in US dollars, more than zero, such as 10.00.", "Hãy nhập số tiền bằng đô la Mỹ lớn hơn 0, ví dụ 10,00.";
