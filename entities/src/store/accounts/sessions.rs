@@ -6,8 +6,8 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrde
 use uuid::Uuid;
 
 use super::{Account, lock_open_account};
-use crate::store::{Conflict, StoreError};
 use crate::store::views::Accounts;
+use crate::store::{Conflict, StoreError};
 use crate::tables::accounts::session::{ActiveModel, Column, Entity, Model};
 use crate::tables::accounts::{account, email_change, password_reset, pending_sign_up};
 
