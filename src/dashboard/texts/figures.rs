@@ -1,6 +1,6 @@
 //! Numbers and amounts as each language writes them, and as people type them.
 //!
-//! English: `$1,234.50`, `33.3%`, `260,000 VND`. Vietnamese: `1.234,50 USD`, `33,3%`, `260.000 ₫`.
+//! English: `$1,234.50`, `33.3%`, `260,000 VND`. Vietnamese: `1.234,50 USD`, `33,3 %`, `260.000 ₫`.
 
 use std::net::IpAddr;
 
@@ -97,7 +97,11 @@ impl Value for Percent {
             true => exact.trim_end_matches('0').trim_end_matches('.'),
             false => exact.as_str(),
         };
-        format!("{}%", grouped(language, number))
+        let number = grouped(language, number);
+        match language {
+            Language::En => format!("{number}%"),
+            Language::Vi => format!("{number}{NO_BREAK_SPACE}%"),
+        }
     }
 }
 
@@ -206,8 +210,8 @@ mod tests {
             (&usd(0), "$0.00", "0,00\u{a0}USD"),
             (&usd(1), "$0.000001", "0,000001\u{a0}USD"),
             (&Vnd(260_000), "260,000\u{a0}VND", "260.000\u{a0}₫"),
-            (&Percent(100.0 / 3.0, 1), "33.3%", "33,3%"),
-            (&Percent(100.0, 1), "100%", "100%"),
+            (&Percent(100.0 / 3.0, 1), "33.3%", "33,3\u{a0}%"),
+            (&Percent(100.0, 1), "100%", "100\u{a0}%"),
             (&Decimal(4.406, 2), "4.41", "4,41"),
             (&Decimal(1_234.0, 1), "1,234.0", "1.234,0"),
             (&0, "0", "0"),

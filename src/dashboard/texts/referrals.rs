@@ -2,7 +2,7 @@
 
 texts! {
     TITLE = "Referrals", "Giới thiệu";
-    LEAD = "You earn 10% of the price of each delivered OTP of the accounts you refer, for as long as they exist.", "Bạn nhận 10% giá mỗi OTP thành công của các tài khoản bạn giới thiệu, chừng nào tài khoản còn tồn tại.";
+    LEAD = "You earn 10% of the price of each delivered OTP of the accounts you refer, for as long as they exist.", "Bạn nhận 10\u{a0}% giá mỗi OTP thành công của các tài khoản bạn giới thiệu, chừng nào tài khoản còn tồn tại.";
     LINK = "Your link", "Liên kết của bạn";
     LINK_HINT = "Anyone who opens any page with this link and signs up within 90 days counts as your referral. The Vietnamese page is at {link}", "Người mở bất kỳ trang nào qua liên kết này và đăng ký trong vòng 90 ngày được tính là do bạn giới thiệu. Trang tiếng Anh: {link}";
     REFERRED_ACCOUNTS = "Referred accounts", "Tài khoản được giới thiệu";
