@@ -198,12 +198,14 @@ impl Verifications<'_> {
         if scalar::<i32>(&self.store.job_reader, is_due).await?.is_none() {
             return Ok(Vec::new());
         }
-        // Rows that a check or another node holds are left for the next time.
+        // Rows that a check or another node holds are left for the next time. Materialized: PostgreSQL may execute a
+        // subquery with a lock more than once, and skips what it has locked itself.
         let lock = if self.store.is_sqlite() { "" } else { "FOR UPDATE SKIP LOCKED" };
         let sql = format!(
-            "UPDATE verifications SET status = 'expired', closed_at_ms = expires_at_ms WHERE id IN ( \
-             SELECT id FROM verifications WHERE status = 'pending' AND expires_at_ms <= ? \
-             ORDER BY expires_at_ms LIMIT ? {lock}) AND status = 'pending' RETURNING {COLUMNS}"
+            "WITH due AS MATERIALIZED (SELECT id FROM verifications WHERE status = 'pending' \
+             AND expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ? {lock}) \
+             UPDATE verifications SET status = 'expired', closed_at_ms = expires_at_ms \
+             WHERE id IN (SELECT id FROM due) AND status = 'pending' RETURNING {COLUMNS}"
         );
         let transaction = self.store.begin().await?;
         let mark = self.store.sql(&sql, [now_ms.into(), i64::from(most).into()]);

@@ -31,10 +31,12 @@ static INSERT: Bulk = Bulk::new(
     "WHERE v.column1 IS NOT NULL",
 );
 
+/// `closed_at_ms IS NULL` implies `pending` by a constraint of the table. With a condition on the status SQLite would search
+/// the index of pending verifications instead of the id.
 static COUNT_SEND: Bulk = Bulk::new(
     "UPDATE verifications SET sends = verifications.sends + 1, last_delivery_id = v.column2",
     &[Id, Id, Int],
-    "WHERE verifications.id = v.column1 AND verifications.status = 'pending' \
+    "WHERE verifications.id = v.column1 AND verifications.closed_at_ms IS NULL \
      AND verifications.expires_at_ms > v.column3 AND verifications.sends < 5",
 );
 
@@ -42,7 +44,7 @@ static COUNT_SEND: Bulk = Bulk::new(
 static READ_RESENDABLE: Bulk = Bulk::new(
     "SELECT o.id",
     &[Id, Int],
-    "JOIN verifications AS o ON o.id = v.column1 WHERE o.status = 'pending' \
+    "JOIN verifications AS o ON o.id = v.column1 WHERE o.closed_at_ms IS NULL \
      AND o.expires_at_ms > v.column2 AND o.sends < 5",
 );
 
