@@ -46,8 +46,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 )
                 .service(
                     web::resource("/verifications")
-                        .post(verifications::start::start)
-                        .get(verifications::read::list),
+                        .get(verifications::read::list)
+                        .post(verifications::start::start),
                 )
                 .service(
                     web::resource("/verifications/{id}").get(verifications::read::verification),

@@ -17,6 +17,7 @@ use super::error::ApiError;
 use super::middleware::pacing::Pacer;
 use super::otp::routing::Routing;
 use super::verifications::VerificationMeters;
+use super::verifications::turns::Turns;
 use crate::quotas::Quotas;
 use crate::read_limits::ReadLimits;
 use crate::terms::Terms;
@@ -42,6 +43,8 @@ pub struct ApiState {
     /// The key of the codes of verifications; `None` if the installation has no secret.
     pub codes: Option<CodeKey>,
     pub verifications: VerificationMeters,
+    /// The verifications that are being checked.
+    pub checks: Turns,
     pub internal_errors: Counter,
     /// Counts answers replayed for an idempotency key.
     pub replays: Counter,

@@ -38,6 +38,7 @@ use crate::api::auth::keyring::{KeyRing, write_uses_periodically};
 use crate::api::resources::bank_notifications::BankNotifications;
 use crate::api::state::Health;
 use crate::api::verifications::VerificationMeters;
+use crate::api::verifications::turns::Turns;
 use crate::api::{self, ApiState, Pacer};
 use crate::config::Config;
 use crate::dashboard::{self, LowBalanceEmails, SiteServices, SiteState};
@@ -155,6 +156,7 @@ impl App {
             draining: Arc::clone(&draining),
             codes: secret.as_ref().map(CodeKey::of),
             verifications: VerificationMeters::register(),
+            checks: Turns::default(),
             internal_errors: metrics::counter!("nexo_internal_errors_total"),
             replays: metrics::counter!("nexo_idempotent_replays_total"),
         });

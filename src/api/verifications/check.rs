@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::turns::is_final;
 use super::{caller, closed, closed_meanwhile, of_caller};
 use crate::api::body::{ok, read_body};
 use crate::api::error::{ApiError, Error};
@@ -81,8 +82,23 @@ pub async fn check(
     let body = read_body(&request, payload).await?;
     let given: CheckCode = json::object(&body).ok_or(NOT_AN_OBJECT)?;
     let code = code(given.code)?;
-    let verification = of_caller(&id, &key, &state).await?;
-    let checked = compare(&verification, &code, codes, &state).await;
+    let verification_id = id.parse().map_err(|_| ApiError::NotFound)?;
+    let among = state.checks.enter(key.account_id, key.test, verification_id);
+    let mut known = among.turn().await.ok_or(ApiError::Overloaded)?;
+    let checked = match *known {
+        Some(status) => Err(ApiError::VerificationClosed { status }),
+        None => {
+            let verification = of_caller(&id, &key, &state).await?;
+            compare(&verification, &code, codes, &state).await
+        }
+    };
+    let status = match &checked {
+        Ok(after) => Some(after.state.status),
+        Err(ApiError::VerificationClosed { status }) => Some(*status),
+        Err(_) => None,
+    };
+    *known = status.filter(|status| is_final(*status));
+    drop(known);
     let meters = &state.verifications;
     match &checked {
         Ok(after) if after.state.status == Status::Approved => {

@@ -21,6 +21,7 @@ pub mod check;
 pub mod read;
 pub mod resend;
 pub mod start;
+pub mod turns;
 
 /// Counts what happens to verifications.
 pub struct VerificationMeters {
