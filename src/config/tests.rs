@@ -140,6 +140,8 @@ least_otps = 50
 jump_times = 10
 sequential_percent = 50
 answered_percent = 20
+[verify]
+secret = ""
 [logs]
 format = "text"
 [traces]

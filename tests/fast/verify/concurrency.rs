@@ -7,6 +7,9 @@ use harness::{Backend, Customer, Gateway, per_database, phone};
 
 use super::{ONE, SECRET, check, code, gateway, get, started, wrong_code};
 
+/// All guesses come from this machine.
+const CONNECTIONS: (&str, &str) = ("NEXO_SERVER__MAX_CONNECTIONS_PER_ADDRESS", "2500");
+
 /// How many of the answers have each status, `valid` and error.
 async fn tally(checks: Vec<(Customer, String, String)>) -> HashMap<String, usize> {
     let answers = checks.iter().map(|(customer, id, code)| check(customer, id, code));
@@ -59,7 +62,7 @@ async fn guess_at_once(gateway: &Gateway, nodes: &[Customer]) {
 async fn of_a_thousand_guesses_at_once_five_are_compared_and_of_a_hundred_right_ones_one_approves(
     backend: Backend,
 ) {
-    let gateway = gateway(backend, &[]);
+    let gateway = gateway(backend, &[CONNECTIONS]);
     let customer = gateway.customer("a@example.com", "1.00");
     guess_at_once(&gateway, &[customer]).await;
 }
@@ -69,7 +72,7 @@ async fn two_nodes_compare_no_more_than_one() {
     if !Backend::Postgres.is_available() {
         return;
     }
-    let one = gateway(Backend::Postgres, &[("NEXO_CLUSTER__NODE", "a")]);
+    let one = gateway(Backend::Postgres, &[CONNECTIONS, ("NEXO_CLUSTER__NODE", "a")]);
     let two = one.beside(&[(SECRET, ONE), ("NEXO_CLUSTER__NODE", "b")]);
     let customer = one.customer("a@example.com", "1.00");
     let other = Customer { api: format!("{}/api/v1", two.url), ..customer.clone() };

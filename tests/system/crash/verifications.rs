@@ -69,7 +69,7 @@ async fn kill_at_each(numbers: impl IntoIterator<Item = u32>) {
         process.kill();
     }
     println!("{} started, {} approved, {kills} kills", told.started.len(), told.approved.len());
-    assert!(kills > 0 && told.approved.len() > 10, "the run proves nothing");
+    assert!(kills > 0 && told.approved.len() >= 5, "the run proves nothing");
 }
 
 /// Starts a verification and checks the right code twice at once. Returns its id and how often it was told to be

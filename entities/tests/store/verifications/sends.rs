@@ -67,13 +67,14 @@ async fn a_start_is_written_with_its_debit(database: Arc<Database>) {
 }
 
 async fn a_refused_start_leaves_nothing_and_cancels_nothing(database: Arc<Database>) {
-    let mut world = World::with_balance(&database, COST).await;
+    let mut world = World::with_balance(&database, 2 * COST).await;
     let first = start(world.account, 1, NOW);
     paid(&world.debit(std::slice::from_ref(&first)).await[0]);
     let held = start(world.account, 1, NOW + 1);
     let short = start(world.account, 1, NOW + LATER_MS);
     let outcomes = world.debit(std::slice::from_ref(&held)).await;
     assert!(matches!(outcomes[0], DebitOutcome::WindowHeld { .. }), "{outcomes:?}");
+    paid(&world.debit(&[otp_at(world.account, 2, NOW)]).await[0]);
     let outcomes = world.debit(std::slice::from_ref(&short)).await;
     assert_eq!(outcomes, [DebitOutcome::FundsShort { total: Micros::ZERO }]);
     assert_eq!(status(&world, id(&held)).await, None);
