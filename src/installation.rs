@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use nexo_domain::installation_secret::{InstallationSecret, KEY_BYTES};
-use nexo_entities::store::cluster::secret::SecretReset;
+use nexo_entities::store::cluster::secret::{SecretReset, stored_check};
 use nexo_entities::store::{Store, sqlite_path};
 use rand::Rng;
 use uuid::Uuid;
@@ -49,6 +49,35 @@ pub async fn secret(config: &Config, store: &Store) -> anyhow::Result<Option<Ins
         );
     }
     make(&file).map(Some)
+}
+
+/// The secret of this installation for a command, which may run beside the gateway. Makes the file of an SQLite database
+/// that was never served. `None` on PostgreSQL if neither the command nor a node has `[verify] secret`.
+///
+/// # Errors
+/// If the secret is missing or is not that of the database, with the remedy.
+pub async fn secret_for_command(
+    config: &Config,
+    store: &Store,
+) -> anyhow::Result<Option<InstallationSecret>> {
+    let stored = stored_check(store.connection()).await?;
+    check(config, stored.as_deref())?;
+    let found = match secret_file(config) {
+        Some(file) => read(&file)?,
+        None => config.verify.secret.clone(),
+    };
+    match (found, stored, secret_file(config)) {
+        (Some(secret), ..) => Ok(Some(secret)),
+        (None, None, Some(file)) => make(&file).map(Some),
+        (None, None, None) => Ok(None),
+        (None, Some(_), Some(file)) => bail!(
+            "the secret of this installation, {}, is missing: put a copy back, or start `nexo serve`, which makes a new one",
+            file.display()
+        ),
+        (None, Some(_), None) => bail!(
+            "the nodes of this database have a secret: set the same [verify] secret for this command"
+        ),
+    }
 }
 
 /// Finds what would keep a start from using its secret. `stored` is the check value in the database. Changes nothing.

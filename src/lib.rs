@@ -10,6 +10,7 @@ pub mod deposits;
 pub mod http;
 pub mod input;
 pub mod installation;
+pub mod integrations;
 pub mod password;
 pub mod process;
 pub mod qr;

@@ -75,6 +75,11 @@ impl WindowClock {
         WindowClock { is_shared: true, ..WindowClock::of_process() }
     }
 
+    /// Whether it is the clock of a database that several nodes may use.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     pub fn now_ms(&self) -> i64 {
         boot_ms() + self.offset_ms.load(Ordering::Relaxed)
     }

@@ -170,7 +170,7 @@ fn on_change(
             Change::WebhookAttempt(_) => {
                 let _ = webhooks.try_send(Wake);
             }
-            Change::Key(_) | Change::Ports(_) | Change::Gateways(_) => {}
+            Change::Key(_) | Change::Integration(_) | Change::Ports(_) | Change::Gateways(_) => {}
         }
         next(change);
     })

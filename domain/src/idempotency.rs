@@ -88,12 +88,24 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// How long a response stays stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// [`RETENTION_MS`].
+    Day,
+    /// As long as the OTP holds its phone's window. A later OTP for the phone replaces the response: whoever has claimed
+    /// the window knows that it is over.
+    PhoneWindow,
+}
+
 /// A request that may be repeated: the API key, the idempotency key and the content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotentRequest {
+    /// The API key, or the integration in its place.
     pub key_id: KeyId,
     pub key: IdempotencyKey,
     pub fingerprint: Fingerprint,
+    pub lifetime: Lifetime,
 }
 
 #[cfg(test)]

@@ -56,6 +56,10 @@ id!(
     KeyId
 );
 id!(
+    /// An integration: an auth server that sends its codes to us.
+    IntegrationId
+);
+id!(
     /// One OTP, from acceptance to its final state.
     DeliveryId
 );

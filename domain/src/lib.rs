@@ -9,6 +9,7 @@ pub mod customer_fields;
 pub mod idempotency;
 pub mod ids;
 pub mod installation_secret;
+pub mod integration;
 pub mod money;
 pub mod otp;
 pub mod phone;

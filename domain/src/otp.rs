@@ -111,6 +111,12 @@ impl Language {
         }
     }
 
+    /// The language of a locale, such as `vi`, `vi-VN` or `en_US`.
+    pub fn of_locale(locale: &str) -> Option<Language> {
+        let language = locale.split(['-', '_', '.']).next()?;
+        Language::from_code(&language.to_ascii_lowercase())
+    }
+
     /// The ISO 639-1 code.
     pub fn code(self) -> &'static str {
         match self {
@@ -161,6 +167,19 @@ mod tests {
             [(0, 4, "0000"), (42, 6, "000042"), (99_999_999, 8, "99999999"), (123_456, 4, "3456")]
         {
             assert_eq!(Code::of_number(number, length), Code::parse(text).unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_locale_begins_with_its_language() {
+        for locale in ["vi", "vi-VN", "vi_VN", "VI", "vi-Latn-VN", "vi_VN.UTF-8"] {
+            assert_eq!(Language::of_locale(locale), Some(Language::Vi), "{locale}");
+        }
+        for locale in ["en", "en-US", "en_US", "EN-GB"] {
+            assert_eq!(Language::of_locale(locale), Some(Language::En), "{locale}");
+        }
+        for locale in ["", "fr-FR", "vie", "english", "-vi", "i-en"] {
+            assert_eq!(Language::of_locale(locale), None, "{locale}");
         }
     }
 

@@ -21,7 +21,7 @@ macro_rules! sql_files {
 }
 
 /// All migrations, in order.
-const FILES: [SqlFile; 15] = sql_files![
+const FILES: [SqlFile; 16] = sql_files![
     "m0001_cluster"
     "m0002_accounts"
     "m0003_ledger"
@@ -36,6 +36,7 @@ const FILES: [SqlFile; 15] = sql_files![
     "m0012_time_zones"
     "m0013_customer_fields"
     "m0014_verifications"
+    "m0015_integrations"
     "m0016_webhook_events"
 ];
 

@@ -15,13 +15,25 @@ use super::error::ApiError;
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 /// How long a body may take to arrive: a connection held open is one fewer for other clients.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-const TOO_SLOW: ApiError = ApiError::InvalidRequest("The body did not arrive within 10 seconds.");
+const TOO_SLOW: ApiError = ApiError::InvalidRequest("The body did not arrive in time.");
 
 /// Reads a body of at most [`MAX_BODY_BYTES`]. It is wiped when dropped, because it may hold a code.
 ///
 /// # Errors
 /// [`ApiError::PayloadTooLarge`], or [`ApiError::InvalidRequest`] if the body does not arrive.
 pub(super) async fn read_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    read_body_within(BODY_TIMEOUT, request, payload).await
+}
+
+/// Like [`read_body`], within another time.
+///
+/// # Errors
+/// As [`read_body`].
+pub(super) async fn read_body_within(
+    time: Duration,
     request: &HttpRequest,
     mut payload: web::Payload,
 ) -> Result<Zeroizing<Vec<u8>>, ApiError> {
@@ -36,7 +48,7 @@ pub(super) async fn read_body(
     }
     // Allocate once: a vector that grows leaves unwiped copies behind.
     let mut body = Zeroizing::new(Vec::with_capacity(announced.max(256)));
-    let deadline = tokio::time::Instant::now() + BODY_TIMEOUT;
+    let deadline = tokio::time::Instant::now() + time;
     let mut next = async || tokio::time::timeout_at(deadline, payload.next()).await;
     while let Some(chunk) = next().await.map_err(|_| TOO_SLOW)? {
         let chunk = chunk.map_err(|_| ApiError::InvalidRequest("The body could not be read."))?;

@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use nexo_domain::account::quota::QuotaExceeded;
 use nexo_domain::ids::DeliveryId;
+use nexo_domain::integration::{HookCodeError, ProofScheme};
 use nexo_domain::money::Micros;
 use nexo_domain::phone::PhoneError;
 use nexo_domain::schema::words;
@@ -30,6 +31,8 @@ pub enum ApiError {
     InvalidKey,
     /// A bank notification without a valid signature.
     InvalidSignature,
+    /// A hook's caller that did not prove to be the integration's auth server.
+    UnprovenHook(ProofScheme),
     /// The key's account is suspended.
     AccountSuspended,
     IpNotAllowed {
@@ -45,6 +48,10 @@ pub enum ApiError {
     PhoneMissing,
     InvalidPhone(PhoneError),
     InvalidCode,
+    /// A hook's body without a phone.
+    HookPhoneMissing,
+    /// A hook's body without a code that can be read aloud.
+    HookCode(HookCodeError),
     InsufficientBalance {
         deposit_url: String,
         cost: Micros,
@@ -112,6 +119,10 @@ impl ApiError {
             ApiError::MissingAuth,
             ApiError::InvalidKey,
             ApiError::InvalidSignature,
+            ApiError::UnprovenHook(ProofScheme::StandardWebhooks),
+            ApiError::UnprovenHook(ProofScheme::Bearer),
+            ApiError::HookPhoneMissing,
+            ApiError::HookCode(HookCodeError::NotOneNumber),
             ApiError::InsufficientBalance {
                 deposit_url: String::new(),
                 cost: Micros::ZERO,
@@ -151,15 +162,18 @@ impl ApiError {
 
     pub fn status(&self) -> StatusCode {
         match self {
-            ApiError::MissingAuth | ApiError::InvalidKey | ApiError::InvalidSignature => {
-                StatusCode::UNAUTHORIZED
-            }
+            ApiError::MissingAuth
+            | ApiError::InvalidKey
+            | ApiError::InvalidSignature
+            | ApiError::UnprovenHook(_) => StatusCode::UNAUTHORIZED,
             ApiError::AccountSuspended | ApiError::IpNotAllowed { .. } => StatusCode::FORBIDDEN,
             ApiError::InvalidRequest(_)
             | ApiError::InvalidParameter { .. }
             | ApiError::PhoneMissing
             | ApiError::InvalidPhone(_)
-            | ApiError::InvalidCode => StatusCode::BAD_REQUEST,
+            | ApiError::InvalidCode
+            | ApiError::HookPhoneMissing
+            | ApiError::HookCode(_) => StatusCode::BAD_REQUEST,
             ApiError::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::InsufficientBalance { .. } => StatusCode::PAYMENT_REQUIRED,
             ApiError::RateLimited { .. }
@@ -187,12 +201,16 @@ impl ApiError {
             ApiError::MissingAuth => "missing_auth",
             ApiError::InvalidKey => "invalid_key",
             ApiError::InvalidSignature => "invalid_signature",
+            ApiError::UnprovenHook(scheme) if scheme.is_signature() => "invalid_signature",
+            ApiError::UnprovenHook(_) => "invalid_key",
             ApiError::AccountSuspended => "account_suspended",
             ApiError::IpNotAllowed { .. } => "ip_not_allowed",
             ApiError::InvalidRequest(_) | ApiError::InvalidParameter { .. } => "invalid_request",
             ApiError::PayloadTooLarge => "payload_too_large",
-            ApiError::PhoneMissing | ApiError::InvalidPhone(_) => "invalid_phone",
-            ApiError::InvalidCode => "invalid_code",
+            ApiError::PhoneMissing | ApiError::InvalidPhone(_) | ApiError::HookPhoneMissing => {
+                "invalid_phone"
+            }
+            ApiError::InvalidCode | ApiError::HookCode(_) => "invalid_code",
             ApiError::InsufficientBalance { .. } => "insufficient_balance",
             ApiError::RateLimited { .. } => "rate_limited",
             ApiError::QuotaExceeded(_) => "quota_exceeded",
@@ -214,7 +232,7 @@ impl ApiError {
         }
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             ApiError::MissingAuth => {
                 "Send your API key with every request, as Authorization: Bearer sk_live_….".into()
@@ -224,6 +242,18 @@ impl ApiError {
             }
             ApiError::InvalidSignature => {
                 "Sign the body with the notification secret: X-NEXO-Bank-Signature: sha256=<hex HMAC-SHA256>.".into()
+            }
+            ApiError::UnprovenHook(ProofScheme::StandardWebhooks) => {
+                "Sign the body with this integration's secret by the Standard Webhooks, at a time within 5 minutes of ours.".into()
+            }
+            ApiError::UnprovenHook(ProofScheme::Zitadel) => {
+                "Sign the body with this integration's secret as ZITADEL-Signature: t=<unix>,v1=<hex>, at a time within 5 minutes of ours.".into()
+            }
+            ApiError::UnprovenHook(ProofScheme::Bearer) => {
+                "Send this integration's secret as Authorization: Bearer.".into()
+            }
+            ApiError::UnprovenHook(ProofScheme::BearerOrBasic) => {
+                "Send this integration's secret as Authorization: Bearer, or as the password of Basic.".into()
             }
             ApiError::AccountSuspended => {
                 "This account is suspended; contact the operator of this gateway.".into()
@@ -243,6 +273,10 @@ impl ApiError {
             ApiError::InvalidCode => {
                 "Send code as a JSON string of 4 to 8 digits 0-9, such as \"482917\".".into()
             }
+            ApiError::HookPhoneMissing => {
+                "The body has no phone number as a JSON string where this integration expects it.".into()
+            }
+            ApiError::HookCode(why) => why.to_string(),
             ApiError::InsufficientBalance { cost, total, .. } => format!(
                 "The wallet holds {total} USD and this OTP costs {cost} USD; top up at deposit_url."
             ),
@@ -366,7 +400,8 @@ impl ApiError {
             ApiError::MissingAuth => {
                 answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
-            ApiError::InvalidKey => {
+            ApiError::UnprovenHook(scheme) if scheme.is_signature() => {}
+            ApiError::InvalidKey | ApiError::UnprovenHook(_) => {
                 answer.insert_header((header::WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#));
             }
             ApiError::MethodNotAllowed { allow } => {

@@ -12,6 +12,7 @@ pub mod auth;
 pub mod body;
 pub mod error;
 pub mod health;
+pub mod hooks;
 mod json;
 pub(crate) mod list;
 pub(crate) mod middleware;
@@ -39,6 +40,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(
             web::scope("/api/v1")
                 .service(web::resource("/send-otp").post(otp::send_otp::send_otp))
+                .service(web::resource("/hooks/{kind}/{id}").post(hooks::hook))
                 .service(web::resource("/deliveries").get(resources::deliveries::list))
                 .service(
                     web::resource("/deliveries/{id}")

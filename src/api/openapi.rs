@@ -17,6 +17,7 @@ use utoipa::{Modify, OpenApi};
 use super::body::json_text;
 use super::error::Error;
 use super::health::{self, Alive, Readiness};
+use super::hooks::{self, HookAnswer};
 use super::otp::order::SendOtp;
 use super::otp::send_otp;
 use super::resources::bank_notifications::{self, BankNotification, BankNotificationTaken};
@@ -31,6 +32,7 @@ use super::verifications::read::{
 use super::verifications::resend;
 use super::verifications::start::{self, StartVerification};
 use nexo_domain::call::acceptance::AcceptedBody;
+use nexo_domain::integration::Kind;
 use nexo_domain::timestamp::TimeOrDate;
 use nexo_domain::verification::answer::SentBody;
 
@@ -66,6 +68,7 @@ pub fn text() -> &'static str {
     ),
     paths(
         send_otp::send_otp,
+        hooks::hook,
         deliveries::list,
         delivery_and_balance::delivery,
         ledger::list,
@@ -84,6 +87,8 @@ pub fn text() -> &'static str {
     components(schemas(
         SendOtp,
         AcceptedBody,
+        HookAnswer,
+        Kind,
         DeliveryList,
         ListedDelivery,
         Delivery,

@@ -14,6 +14,7 @@ use nexo_entities::store::{Store, StoreError};
 
 use super::auth::keyring::KeyRing;
 use super::error::ApiError;
+use super::hooks::registry::Integrations;
 use super::middleware::pacing::Pacer;
 use super::otp::routing::Routing;
 use super::verifications::VerificationMeters;
@@ -29,6 +30,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct ApiState {
     pub store: Store,
     pub keys: Arc<KeyRing>,
+    pub integrations: Arc<Integrations>,
     pub routing: Arc<Routing>,
     pub dispatcher: Arc<Dispatcher>,
     pub health: Health,

@@ -8,13 +8,16 @@ use nexo_entities::store::cluster::changes::Change;
 use nexo_entities::store::{Store, StoreError};
 
 use crate::api::auth::keyring::KeyRing;
+use crate::api::hooks::registry::Integrations;
 use crate::api::otp::routing::Routing;
+use crate::integrations::HookKeys;
 use crate::quotas::Quotas;
 use crate::trunks;
 
 /// The caches, and the dispatcher whose gateways may be drained.
 pub(super) struct Caches {
     pub keys: Arc<KeyRing>,
+    pub integrations: Arc<Integrations>,
     pub routing: Arc<Routing>,
     pub freshness: Arc<Freshness>,
     quotas: Arc<Quotas>,
@@ -24,14 +27,19 @@ pub(super) struct Caches {
 }
 
 impl Caches {
-    /// Loads the ported numbers; API keys are read at their first use.
+    /// Loads the ported numbers; API keys and integrations are read at their first use.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn load(store: &Store, quotas: Arc<Quotas>) -> Result<Arc<Caches>, StoreError> {
+    pub async fn load(
+        store: &Store,
+        quotas: Arc<Quotas>,
+        hook_keys: HookKeys,
+    ) -> Result<Arc<Caches>, StoreError> {
         let freshness = Arc::new(Freshness::default());
         Ok(Arc::new(Caches {
             keys: Arc::new(KeyRing::new(Arc::clone(&freshness))),
+            integrations: Arc::new(Integrations::new(Arc::clone(&freshness), hook_keys)),
             routing: Arc::new(Routing::load(store).await?),
             freshness,
             quotas,
@@ -50,9 +58,11 @@ impl Caches {
         match change {
             Change::Account(account) => {
                 self.keys.forget_account(*account);
+                self.integrations.forget_account(*account);
                 self.reload_own_limits();
             }
             Change::Key(key) => self.keys.forget_key(*key),
+            Change::Integration(id) => self.integrations.forget_one(*id),
             Change::Ports(_) => self.reload_ports(),
             Change::Gateways(_) => self.reload_drains(),
             Change::Wallet(_) | Change::Endpoints(_) | Change::WebhookAttempt(_) => {}
@@ -62,6 +72,7 @@ impl Caches {
     /// Handles a gap in the change feed: any change may have been missed.
     pub fn forget_all(self: &Arc<Self>) {
         self.keys.forget_all();
+        self.integrations.forget_all();
         self.reload_own_limits();
         self.reload_ports();
     }

@@ -35,6 +35,7 @@ use nexo_voice::speech::prompts::PromptSet;
 use tokio::sync::Mutex;
 
 use crate::api::auth::keyring::{KeyRing, write_uses_periodically};
+use crate::api::hooks::registry::Integrations;
 use crate::api::resources::bank_notifications::BankNotifications;
 use crate::api::state::Health;
 use crate::api::verifications::VerificationMeters;
@@ -46,6 +47,7 @@ use crate::database::Serving;
 use crate::http::methods::derive_methods;
 use crate::http::{self, ConnectionLimiter, ServerOptions};
 use crate::installation;
+use crate::integrations::HookKeys;
 use crate::quotas::{self, Quotas};
 use crate::read_limits::{Bounds, ReadLimits};
 use crate::telemetry::{self, Sampled};
@@ -95,6 +97,7 @@ pub struct App {
     endpoint: Endpoint,
     jobs: TaskSet,
     keys: Arc<KeyRing>,
+    integrations: Arc<Integrations>,
     quotas: Arc<Quotas>,
     min_drain: Duration,
     draining: Arc<AtomicBool>,
@@ -127,7 +130,7 @@ impl App {
         let sandbox = start_sandbox(config).await?;
         let telephony = Telephony::start(config, prompts, sandbox.as_ref(), &store).await?;
         let quotas = Quotas::load(&store, &config.quotas).await?;
-        let caches = Caches::load(&store, Arc::clone(&quotas)).await?;
+        let caches = Caches::load(&store, Arc::clone(&quotas), HookKeys::of(secret.as_ref())).await?;
         let line: Arc<dyn Line> = Arc::new(telephony.endpoint.clone());
         let line = wrap_line.map_or(Arc::clone(&line), |wrap| wrap(line));
         let outbound = Outbound {
@@ -144,6 +147,7 @@ impl App {
         let api = web::Data::new(ApiState {
             store: store.clone(),
             keys: Arc::clone(&caches.keys),
+            integrations: Arc::clone(&caches.integrations),
             routing: Arc::clone(&caches.routing),
             dispatcher: Arc::clone(&engine.dispatcher),
             health: health(&engine, &telephony.endpoint),
@@ -213,6 +217,7 @@ impl App {
             endpoint: telephony.endpoint,
             jobs,
             keys: Arc::clone(&caches.keys),
+            integrations: Arc::clone(&caches.integrations),
             quotas,
             min_drain: Duration::from_millis(config.server.drain_at_least_ms),
             draining,
@@ -411,7 +416,11 @@ fn start_jobs(config: &Config, api: &web::Data<ApiState>, site: &web::Data<SiteS
     if let Some(settings) = settings::review_settings(config) {
         jobs.spawn(reviews::review_traffic(store.clone(), settings));
     }
-    jobs.spawn(write_uses_periodically(Arc::clone(&api.keys), store.clone()));
+    jobs.spawn(write_uses_periodically(
+        Arc::clone(&api.keys),
+        Arc::clone(&api.integrations),
+        store.clone(),
+    ));
     jobs.spawn(quotas::write_periodically(Arc::clone(&api.quotas)));
     jobs
 }

@@ -49,6 +49,7 @@ impl App {
         }
         self.jobs.stop().await;
         self.keys.write_uses(&self.store).await;
+        self.integrations.write_uses(&self.store).await;
         self.quotas.write_counts().await;
         self.engine.stop().await;
         self.lease.stop().await;

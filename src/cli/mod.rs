@@ -52,6 +52,9 @@ enum Command {
     /// API keys
     #[command(subcommand, arg_required_else_help = false)]
     Key(manage::key::Command),
+    /// Auth servers that send their codes with their own hooks
+    #[command(subcommand, arg_required_else_help = false)]
+    Integration(manage::integration::Command),
     /// Wallets
     #[command(subcommand, arg_required_else_help = false)]
     Wallet(manage::wallet::Command),
@@ -152,6 +155,7 @@ impl Cli {
             Command::Trunks => run::trunks::run(config).await?,
             Command::Account(command) => manage::account::run(config, command).await?,
             Command::Key(command) => manage::key::run(config, command).await?,
+            Command::Integration(command) => manage::integration::run(config, command).await?,
             Command::Wallet(command) => manage::wallet::run(config, command).await?,
             Command::Webhook(command) => manage::webhook::run(config, command).await?,
             Command::Ports(command) => manage::ports::run(config, command).await?,

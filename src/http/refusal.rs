@@ -14,12 +14,17 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// The value of `Retry-After`, in seconds.
 const RETRY_AFTER: u32 = 1;
 
+/// Supabase repeats a request at once on any `Retry-After`, so its hooks never get one.
+const WITHOUT_RETRY_AFTER: &[u8] = b"POST /api/v1/hooks/supabase/";
+/// How long the first bytes of a request may take to arrive, to see whether it is such a hook.
+const PEEK_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Answers 503 and waits until the client has read it. Closes at once if there are too many refusals already.
 pub(super) async fn answer(mut stream: TcpStream, refusal: &Refusal) {
     if !refusal.has_answer {
         return;
     }
-    let text = response(refusal.reason);
+    let text = response(refusal.reason, !is_supabase_hook(&stream).await);
     let exchange = async {
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await?;
@@ -32,7 +37,14 @@ pub(super) async fn answer(mut stream: TcpStream, refusal: &Refusal) {
     let _ = tokio::time::timeout(TIMEOUT, exchange).await;
 }
 
-fn response(reason: Reason) -> String {
+/// Whether the request that has arrived is a hook of Supabase. Nothing of it is taken.
+async fn is_supabase_hook(stream: &TcpStream) -> bool {
+    let mut start = [0; WITHOUT_RETRY_AFTER.len()];
+    let peeked = tokio::time::timeout(PEEK_TIMEOUT, stream.peek(&mut start)).await;
+    matches!(peeked, Ok(Ok(_))) && start == WITHOUT_RETRY_AFTER
+}
+
+fn response(reason: Reason, has_retry_after: bool) -> String {
     let message = match reason {
         Reason::Total => "The gateway has too many open connections. Try again in a second.",
         Reason::Address => {
@@ -41,11 +53,15 @@ fn response(reason: Reason) -> String {
     };
     let body = json!({ "ok": false, "error": "overloaded", "message": message }).to_string();
     let status = StatusCode::SERVICE_UNAVAILABLE;
+    let retry_after = match has_retry_after {
+        true => format!("Retry-After: {RETRY_AFTER}\r\n"),
+        false => String::new(),
+    };
     format!(
         "HTTP/1.1 {status}\r\n\
          Content-Type: application/json\r\n\
          Content-Length: {}\r\n\
-         Retry-After: {RETRY_AFTER}\r\n\
+         {retry_after}\
          X-Request-Id: {}\r\n\
          Cache-Control: no-store\r\n\
          X-Content-Type-Options: nosniff\r\n\

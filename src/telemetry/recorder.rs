@@ -159,6 +159,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("nexo_actor_restarts_total", "Actors restarted after a panic or a freeze."),
     ("nexo_config_reloads_total", "Reloads of the configuration on SIGHUP, by outcome."),
+    ("nexo_hook_requests_total", "Requests of auth servers, by kind of integration and outcome."),
     ("nexo_idempotent_replays_total", "Answers replayed for requests with an idempotency key."),
     ("nexo_reaped_deliveries_total", "Deliveries settled because no saga was working on them."),
     ("nexo_sip_framing_errors_total", "SIP connections closed because of malformed data."),

@@ -66,6 +66,13 @@ impl Replier {
         self.in_flight.as_ref().map(|in_flight| Arc::clone(in_flight.request()))
     }
 
+    /// Records that the debit is durable.
+    pub fn paid(&self) {
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.paid();
+        }
+    }
+
     /// Answers the caller while the saga continues: the request stays in flight.
     pub fn send_early(&mut self, dispatched: Dispatched) {
         let Some(answer) = self.answer.take() else {

@@ -8,17 +8,19 @@ use actix_rt::ArbiterHandle;
 use arc_swap::ArcSwap;
 use nexo_domain::call::CallLimits;
 use nexo_domain::call::outcome::RefundPolicy;
-use nexo_domain::ids::AccountId;
+use nexo_domain::ids::{AccountId, DeliveryId};
+use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::ledger::posting::IdempotencyWrite;
 use tokio::sync::oneshot;
 
 use super::short_wallets::ShortWallets;
+use crate::clock;
 use crate::dispatch::inflight::InFlightRequests;
 use crate::dispatch::live_deliveries::LiveDeliveries;
 use crate::node::lease::Lease;
 use crate::supervision::handle::Handle;
-use crate::trunk::admission::Admission;
+use crate::trunk::admission::{Admission, Realm};
 use crate::trunk::carrier::{CarrierActor, Trunk};
 use crate::trunk::live_trunk::LiveTrunk;
 use crate::trunk::meters::CarrierMeters;
@@ -102,6 +104,17 @@ impl Dispatcher {
     /// The longest that a client waits for an answer while the store works.
     pub fn answer_timeout(&self) -> Duration {
         DEBIT_TIMEOUT + self.settings().dispatch_timeout
+    }
+
+    /// The OTP that holds the phone's live window, as far as this process knows; see [`Admission::holder`].
+    pub fn window_holder(&self, carrier: Carrier, phone: Phone) -> Option<DeliveryId> {
+        self.route(carrier).admission.holder(Realm::Live, phone, clock::boot_ms())
+    }
+
+    /// Forgets that another node holds the phone's live window, which this process knows from `lost`, an OTP of its own.
+    /// The database still decides.
+    pub fn forget_window(&self, carrier: Carrier, phone: Phone, lost: DeliveryId) {
+        self.route(carrier).admission.release(Realm::Live, phone, lost);
     }
 
     pub(super) fn route(&self, carrier: Carrier) -> &CarrierRoute {

@@ -29,7 +29,16 @@ pub struct InFlightRequests(DashMap<(KeyId, IdempotencyKey), Slot>);
 #[derive(Debug)]
 struct Slot {
     fingerprint: Fingerprint,
-    response: watch::Receiver<Option<StoredResponse>>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// How far the first request has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Progress {
+    Running,
+    /// Its debit is durable, but no gateway has accepted its call yet.
+    Paid,
+    Completed(StoredResponse),
 }
 
 /// What a request finds under its key.
@@ -48,12 +57,12 @@ pub enum Entered {
 pub struct InFlight {
     requests: Arc<InFlightRequests>,
     request: Arc<IdempotentRequest>,
-    response: watch::Sender<Option<StoredResponse>>,
+    progress: watch::Sender<Progress>,
 }
 
-/// Waits for another request under the same key.
-#[derive(Debug)]
-pub struct Waiter(watch::Receiver<Option<StoredResponse>>);
+/// Waits for the first request under a key.
+#[derive(Debug, Clone)]
+pub struct Waiter(watch::Receiver<Progress>);
 
 impl InFlightRequests {
     pub fn enter(self: &Arc<Self>, request: &Arc<IdempotentRequest>) -> Entered {
@@ -61,14 +70,14 @@ impl InFlightRequests {
             Entry::Occupied(held) if held.get().fingerprint != request.fingerprint => {
                 Entered::Conflict
             }
-            Entry::Occupied(held) => Entered::Duplicate(Waiter(held.get().response.clone())),
+            Entry::Occupied(held) => Entered::Duplicate(Waiter(held.get().progress.clone())),
             Entry::Vacant(free) => {
-                let (sender, response) = watch::channel(None);
-                free.insert(Slot { fingerprint: request.fingerprint, response });
+                let (sender, progress) = watch::channel(Progress::Running);
+                free.insert(Slot { fingerprint: request.fingerprint, progress });
                 Entered::First(InFlight {
                     requests: Arc::clone(self),
                     request: Arc::clone(request),
-                    response: sender,
+                    progress: sender,
                 })
             }
         }
@@ -88,9 +97,19 @@ impl InFlight {
         &self.request
     }
 
+    /// Another view of the request's progress.
+    pub fn waiter(&self) -> Waiter {
+        Waiter(self.progress.subscribe())
+    }
+
+    /// Records that the request's debit is durable.
+    pub fn paid(&self) {
+        self.progress.send_replace(Progress::Paid);
+    }
+
     /// Completes the request with its response, which must be stored already.
     pub fn complete(self, response: StoredResponse) {
-        self.response.send_replace(Some(response));
+        self.progress.send_replace(Progress::Completed(response));
     }
 }
 
@@ -105,9 +124,19 @@ impl Drop for InFlight {
 impl Waiter {
     /// The response of the first request; `None` when the key is free again.
     pub async fn response(mut self) -> Option<StoredResponse> {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(response) => response.clone(),
-            Err(_) => None,
+        let completed = |progress: &Progress| matches!(progress, Progress::Completed(_));
+        match self.0.wait_for(completed).await.as_deref() {
+            Ok(Progress::Completed(response)) => Some(response.clone()),
+            Ok(Progress::Running | Progress::Paid) | Err(_) => None,
+        }
+    }
+
+    /// Whether the request's debit is durable, and the request was not given up since.
+    pub fn is_paid(&self) -> bool {
+        match &*self.0.borrow() {
+            Progress::Running => false,
+            Progress::Paid => self.0.has_changed().is_ok(),
+            Progress::Completed(_) => true,
         }
     }
 }
@@ -116,6 +145,7 @@ impl Waiter {
 mod tests {
     use super::*;
     use nexo_domain::account::api_key::{ApiKey, KeyMode};
+    use nexo_domain::idempotency::Lifetime;
     use uuid::Uuid;
 
     fn request(key_id: u128, key: &str, body: &[u8]) -> Arc<IdempotentRequest> {
@@ -125,6 +155,7 @@ mod tests {
             key_id: KeyId(Uuid::from_u128(key_id)),
             key: IdempotencyKey::parse(key.as_bytes()).unwrap(),
             fingerprint: Fingerprint::of(&api_key, body),
+            lifetime: Lifetime::Day,
         })
     }
 
@@ -154,6 +185,26 @@ mod tests {
         for waiter in waiting {
             assert_eq!(waiter.response().await.as_ref(), Some(&response));
         }
+    }
+
+    #[tokio::test]
+    async fn waiters_see_that_the_first_has_paid_until_it_is_given_up() {
+        let requests = Arc::new(InFlightRequests::default());
+        let repeated = request(1, "k", b"{}");
+        let in_flight = first(&requests, &repeated);
+        let (own, other) = (in_flight.waiter(), duplicate(&requests, &repeated));
+        assert!(!own.is_paid() && !other.is_paid());
+        in_flight.paid();
+        assert!(own.is_paid() && other.is_paid());
+        drop(in_flight);
+        assert!(!own.is_paid() && !other.is_paid());
+        assert_eq!(other.response().await, None);
+
+        let in_flight = first(&requests, &repeated);
+        let waiter = in_flight.waiter();
+        in_flight.paid();
+        in_flight.complete(StoredResponse { status: 202, body: "ok".into() });
+        assert!(waiter.is_paid());
     }
 
     #[tokio::test]

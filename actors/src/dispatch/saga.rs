@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nexo_domain::billing::ledger::{Buckets, Parts};
 use nexo_domain::call::outcome::{Ending, NO_ROUTE, Outcome, Status};
 use nexo_domain::call::{CallEnd, Refusal};
-use nexo_domain::idempotency::IdempotentRequest;
+use nexo_domain::idempotency::{IdempotentRequest, Lifetime};
 use nexo_domain::phone::window::{retry_after_seconds, window_until_ms};
 use nexo_entities::store::ledger::posting::{
     CallAttempt, Debit, DebitOutcome, IdempotencyWrite, NodeEpoch,
@@ -118,6 +118,7 @@ impl Dispatcher {
             .await
         {
             Ok((parts, after)) => {
+                replier.paid();
                 let paid = Paid {
                     order,
                     trunk,
@@ -283,10 +284,15 @@ impl Dispatcher {
 
     /// Makes every node return the response that was stored with the debit. If this fails, the call continues, and
     /// another node that receives the same request waits for the end of the call.
+    ///
+    /// A process that is alone knows its sagas. So a response that lives no longer than a call needs no other write.
     async fn confirm_stored_response(&self, paid: &Paid) {
         let Some(request) = paid.idempotent.clone() else {
             return;
         };
+        if request.lifetime == Lifetime::PhoneWindow && !self.lease.window_clock().is_shared() {
+            return;
+        }
         let delivery_id = paid.order.delivery_id;
         let keep = IdempotencyWrite::Accepted { request, delivery_id };
         if self.store_response(paid.order.account_id, keep).await.is_none() {

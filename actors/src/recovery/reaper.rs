@@ -197,6 +197,9 @@ async fn clean_up(
     while store.deliveries().delete_expired_answers(now_ms, RESPONSES_PER_BATCH).await?
         == u64::from(RESPONSES_PER_BATCH)
     {}
+    while store.deliveries().delete_answers_of_ended_windows(ended_ms, RESPONSES_PER_BATCH).await?
+        == u64::from(RESPONSES_PER_BATCH)
+    {}
     let sending: HashSet<WebhookAttemptId> =
         store.webhooks().sending().await?.into_iter().collect();
     memory.posting.retain(|attempt, _| sending.contains(attempt));

@@ -116,6 +116,13 @@ impl Admission {
         (held.until_ms > now_ms).then_some(held.until_ms)
     }
 
+    /// The delivery that holds the phone's window now. A window that another node claimed has the id of an OTP of this
+    /// node that lost it.
+    pub fn holder(&self, realm: Realm, phone: Phone, now_ms: i64) -> Option<DeliveryId> {
+        let held = self.windows.get(&(realm, phone))?;
+        (held.until_ms > now_ms).then_some(held.delivery_id)
+    }
+
     fn used(&self, realm: Realm) -> &AtomicU32 {
         match realm {
             Realm::Live => &self.channels_used,
@@ -237,6 +244,17 @@ mod tests {
         assert!(matches!(tested, Admitted::Granted(_)));
         assert_eq!(admission.channels_used(), 0);
         assert!(matches!(claim(&admission, id(), 0), Admitted::Granted(_)));
+    }
+
+    #[test]
+    fn the_holder_of_a_window_is_known_until_the_window_is_over() {
+        let admission = Admission::new(10, None);
+        let mine = id();
+        assert_eq!(admission.holder(Realm::Live, phone(), 0), None);
+        let _channel = claim(&admission, mine, 0);
+        assert_eq!(admission.holder(Realm::Live, phone(), 29_999), Some(mine));
+        assert_eq!(admission.holder(Realm::Live, phone(), 30_000), None);
+        assert_eq!(admission.holder(Realm::Test, phone(), 0), None);
     }
 
     #[test]

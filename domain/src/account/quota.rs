@@ -24,7 +24,7 @@ pub enum QuotaKind {
     WebhookReplays,
     /// CSV exports.
     Exports,
-    /// API keys created or rotated.
+    /// API keys created or rotated, and integrations created.
     ApiKeys,
     /// Webhook endpoints added.
     WebhookEndpoints,

@@ -10,6 +10,7 @@ use crate::schema::{pattern, schema};
 pub mod carrier_plan;
 pub mod portability;
 pub mod window;
+mod written;
 
 /// A valid Vietnamese mobile number. `Debug` masks it; `Display` writes the whole number in E.164 format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

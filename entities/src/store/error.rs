@@ -83,6 +83,8 @@ pub enum Conflict {
     TooManyKeys { max: usize },
     #[error("a key has at most {max} allowlist entries")]
     AllowlistTooLong { max: usize },
+    #[error("an account has at most {max} integrations: remove one first")]
+    TooManyIntegrations { max: usize },
     #[error("an account has at most {max} active webhook endpoints: pause or remove one first")]
     TooManyActiveEndpoints { max: usize },
     #[error(

@@ -15,10 +15,12 @@ use ipnet::IpNet;
 use nexo_actors::node::changes::Freshness;
 use nexo_domain::account::api_key::{ApiKey, KeyHash, KeyMode};
 use nexo_domain::account::client_ip::parse_entry;
-use nexo_domain::ids::{AccountId, KeyId};
+use nexo_domain::ids::{AccountId, IntegrationId, KeyId};
 use nexo_domain::otp::Language;
 use nexo_entities::store::{Store, StoreError};
 use parking_lot::Mutex;
+
+use crate::api::hooks::registry::Integrations;
 
 /// Capacity of the cache. When it is full, the cache is emptied.
 const MAX_KEYS: usize = 200_000;
@@ -50,6 +52,24 @@ impl Key {
             account_id,
             test: true,
             is_suspended: false,
+            allowlist: Vec::new(),
+            language,
+            unwritten_use_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// The integration in place of a key.
+    pub fn of_integration(
+        id: IntegrationId,
+        account_id: AccountId,
+        is_suspended: bool,
+        language: Option<Language>,
+    ) -> Key {
+        Key {
+            key_id: KeyId(id.0),
+            account_id,
+            test: false,
+            is_suspended,
             allowlist: Vec::new(),
             language,
             unwritten_use_ms: AtomicI64::new(0),
@@ -241,11 +261,16 @@ impl Drop for Gate<'_> {
 }
 
 /// Writes the times of last use periodically, until it is dropped.
-pub async fn write_uses_periodically(keys: Arc<KeyRing>, store: Store) {
+pub async fn write_uses_periodically(
+    keys: Arc<KeyRing>,
+    integrations: Arc<Integrations>,
+    store: Store,
+) {
     let mut due = tokio::time::interval(WRITE_INTERVAL);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;
         keys.write_uses(&store).await;
+        integrations.write_uses(&store).await;
     }
 }

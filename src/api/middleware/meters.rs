@@ -6,8 +6,9 @@ use std::time::Instant;
 use actix_web::http::StatusCode;
 use metrics::{Counter, Histogram};
 
-const ROUTES: [&str; 20] = [
+const ROUTES: [&str; 21] = [
     "/api/v1/send-otp",
+    "/api/v1/hooks/{kind}/{id}",
     "/api/v1/deliveries/{id}",
     "/api/v1/deliveries",
     "/api/v1/verifications",
@@ -100,6 +101,7 @@ fn status_label(status: u16) -> String {
 fn route(path: &str) -> usize {
     let starts = |start: &str| path.starts_with(start);
     let name = match path {
+        _ if starts("/api/v1/hooks/") => "/api/v1/hooks/{kind}/{id}",
         _ if starts("/api/v1/deliveries/") => "/api/v1/deliveries/{id}",
         _ if starts("/api/v1/verifications/") => match path.rsplit('/').next() {
             Some("check") => "/api/v1/verifications/{id}/check",
@@ -123,6 +125,8 @@ mod tests {
     fn every_path_falls_into_a_bounded_set_of_routes() {
         assert_eq!(ROUTES[route("/api/v1/send-otp")], "/api/v1/send-otp");
         assert_eq!(ROUTES[route("/api/v1/deliveries/8f2e1c4d")], "/api/v1/deliveries/{id}");
+        let hook = "/api/v1/hooks/logto/8f2e1c4d-0000-4000-8000-000000000001";
+        assert_eq!(ROUTES[route(hook)], "/api/v1/hooks/{kind}/{id}");
         assert_eq!(ROUTES[route("/api/v1/deliveries")], "/api/v1/deliveries");
         for path in ["/dashboard", "/dashboard/deliveries/8f2e1c4d"] {
             assert_eq!(ROUTES[route(path)], "/dashboard/*", "{path}");

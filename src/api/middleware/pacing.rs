@@ -37,6 +37,13 @@ enum Caller {
     Network(IpAddr),
 }
 
+/// Marks a request whose answer was paid for.
+struct Paid;
+
+/// By when an answer must be sent.
+#[derive(Clone, Copy)]
+struct Deadline(Instant);
+
 /// Delays the answers of callers that send more than their rate.
 pub struct Pacer {
     /// Requests of one caller per second; 0: unlimited.
@@ -83,6 +90,16 @@ pub fn note_account(request: &impl HttpMessage, account: AccountId) {
     request.extensions_mut().insert(Caller::Account(account));
 }
 
+/// Notes on a request that its answer was paid for, although its status does not tell.
+pub fn note_paid(request: &impl HttpMessage) {
+    request.extensions_mut().insert(Paid);
+}
+
+/// Notes on a request by when its answer must be sent: the client gives up then, and would ask again.
+pub fn note_deadline(request: &impl HttpMessage, deadline: Instant) {
+    request.extensions_mut().insert(Deadline(deadline));
+}
+
 /// Waits if the answer is due later.
 pub async fn pace<B>(response: &ServiceResponse<B>) {
     let request = response.request();
@@ -90,7 +107,8 @@ pub async fn pace<B>(response: &ServiceResponse<B>) {
         return;
     };
     let is_paid = response.status() == StatusCode::ACCEPTED
-        && !response.headers().contains_key(IDEMPOTENT_REPLAYED);
+        && !response.headers().contains_key(IDEMPOTENT_REPLAYED)
+        || request.extensions().contains::<Paid>();
     if is_paid || response.status().is_server_error() {
         return;
     }
@@ -98,7 +116,10 @@ pub async fn pace<B>(response: &ServiceResponse<B>) {
     let caller = account.unwrap_or_else(|| {
         Caller::Network(network(client_address(request, &state.trusted_sources)))
     });
-    let wait = state.pacer.wait(caller, Instant::now());
+    let now = Instant::now();
+    let deadline = request.extensions().get::<Deadline>().copied();
+    let most = deadline.map_or(MAX_WAIT, |Deadline(at)| at.saturating_duration_since(now));
+    let wait = state.pacer.wait(caller, now).min(most);
     if !wait.is_zero() {
         state.pacer.paced.increment(1);
         tokio::time::sleep(wait).await;

@@ -21,7 +21,8 @@ use nexo_actors::dispatch::inflight::{Entered, InFlight, StoredResponse};
 use nexo_actors::dispatch::{Dispatched, OtpOrder};
 use nexo_domain::account::api_key::ApiKey;
 use nexo_domain::account::quota::QuotaKind;
-use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest};
+use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest, Lifetime};
+use nexo_entities::store::deliveries::idempotency::IdempotentAnswer;
 use nexo_entities::store::ledger::posting::IdempotencyWrite;
 
 use super::order::OrderFacts;
@@ -34,7 +35,7 @@ use crate::api::state::ApiState;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// How often the database is polled for the outcome in another process.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
+pub(in crate::api) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The request's idempotency key and its `fingerprint`; `None` without the header.
 ///
@@ -60,6 +61,7 @@ pub fn request(
         key_id: key.key_id,
         key: idempotency_key,
         fingerprint: fingerprint(&presented_key(headers)?),
+        lifetime: Lifetime::Day,
     })))
 }
 
@@ -109,9 +111,7 @@ async fn stored_answer(
     give_up: Instant,
 ) -> Result<Option<StoredResponse>, ApiError> {
     loop {
-        let stored = state.store.deliveries().idempotent_answer(request, clock::unix_ms());
-        let stored = state.read("a stored answer", stored).await?;
-        let Some(stored) = stored else {
+        let Some(stored) = read_stored(request, state).await? else {
             return Ok(None);
         };
         if stored.fingerprint != request.fingerprint {
@@ -127,6 +127,20 @@ async fn stored_answer(
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+}
+
+/// Reads what is stored for the request now.
+///
+/// # Errors
+/// Those of the database.
+pub(in crate::api) async fn read_stored(
+    request: &IdempotentRequest,
+    state: &ApiState,
+) -> Result<Option<IdempotentAnswer>, ApiError> {
+    let window_now_ms = state.dispatcher.lease.window_clock().now_ms();
+    let deliveries = state.store.deliveries();
+    let stored = deliveries.idempotent_answer(request, clock::unix_ms(), window_now_ms);
+    state.read("a stored answer", stored).await
 }
 
 /// Runs the request as the first with its key. `None` if another process was faster and has stored an answer.
@@ -159,13 +173,12 @@ async fn is_same_request(
     request: &IdempotentRequest,
     state: &ApiState,
 ) -> bool {
-    let stored = match dispatched {
+    match dispatched {
         Dispatched::WindowHeld { .. } => {
-            state.store.deliveries().idempotent_answer(request, clock::unix_ms())
+            matches!(read_stored(request, state).await, Ok(Some(_)))
         }
-        _ => return false,
-    };
-    matches!(state.read("a stored answer", stored).await, Ok(Some(_)))
+        _ => false,
+    }
 }
 
 /// Stores a 400 under the key and answers with it.

@@ -64,7 +64,7 @@ pub(super) fn order(key: &Key, body: &[u8], state: &ApiState) -> Result<OtpOrder
 
 /// What an error needs to know of an order that the dispatcher has consumed.
 pub(in crate::api) struct OrderFacts {
-    id: DeliveryId,
+    pub id: DeliveryId,
     account_id: AccountId,
     test: bool,
     cost: Micros,
@@ -144,6 +144,7 @@ fn has_written_nothing(outcome: &Dispatched) -> bool {
 }
 
 /// One OTP, checked.
+#[derive(Clone)]
 pub(in crate::api) struct Request {
     pub phone: Phone,
     pub code: Code,

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod deposit;
+pub mod integration;
 pub mod key;
 pub mod operator;
 pub mod payouts;

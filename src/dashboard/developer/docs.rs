@@ -219,14 +219,17 @@ fn documented_errors() -> Vec<(u16, &'static str, Text)> {
 fn meaning(error: &ApiError) -> Option<Text> {
     Some(match error {
         ApiError::MissingAuth => texts::E_AUTH,
-        ApiError::InvalidKey => texts::E_KEY,
+        ApiError::UnprovenHook(scheme) if scheme.is_signature() => texts::E_SIGNATURE,
+        ApiError::InvalidKey | ApiError::UnprovenHook(_) => texts::E_KEY,
         ApiError::InvalidSignature => return None,
         ApiError::AccountSuspended => texts::E_SUSPENDED,
         ApiError::IpNotAllowed { .. } => texts::E_IP,
         ApiError::InvalidRequest(_) | ApiError::InvalidParameter { .. } => texts::E_BODY,
         ApiError::PayloadTooLarge => texts::E_LARGE,
-        ApiError::PhoneMissing | ApiError::InvalidPhone(_) => texts::E_PHONE,
-        ApiError::InvalidCode => texts::E_CODE,
+        ApiError::PhoneMissing | ApiError::InvalidPhone(_) | ApiError::HookPhoneMissing => {
+            texts::E_PHONE
+        }
+        ApiError::InvalidCode | ApiError::HookCode(_) => texts::E_CODE,
         ApiError::InsufficientBalance { .. } => texts::E_FUNDS,
         ApiError::RateLimited { .. } => texts::E_WINDOW,
         ApiError::Throttled { .. } => texts::E_THROTTLED,

@@ -22,6 +22,7 @@ use crate::tables::ledger::wallet;
 pub mod api_key_changes;
 pub mod api_keys;
 pub mod email_changes;
+pub mod integrations;
 pub mod passwords;
 pub mod quotas;
 pub mod sessions;

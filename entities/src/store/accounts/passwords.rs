@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::views::Accounts;
 use crate::tables::accounts::account::{Column, Entity};
-use crate::tables::accounts::{api_key, email_change, password_reset, session};
+use crate::tables::accounts::{api_key, email_change, integration, password_reset, session};
 use crate::tables::webhooks::endpoint;
 
 /// Parameters of a password change.
@@ -250,7 +250,7 @@ impl Accounts<'_> {
     }
 }
 
-/// Whether the account has active API keys or webhook endpoints.
+/// Whether the account has active API keys, integrations or webhook endpoints.
 async fn has_access_to_review(
     transaction: &DatabaseTransaction,
     account: AccountId,
@@ -260,12 +260,17 @@ async fn has_access_to_review(
         .filter(api_key::Column::RevokedAtMs.is_null())
         .count(transaction)
         .await?;
+    let integrations = integration::Entity::find()
+        .filter(integration::Column::AccountId.eq(account.0))
+        .filter(integration::Column::RemovedAtMs.is_null())
+        .count(transaction)
+        .await?;
     let endpoints = endpoint::Entity::find()
         .filter(endpoint::Column::AccountId.eq(account.0))
         .filter(endpoint::Column::RemovedAtMs.is_null())
         .count(transaction)
         .await?;
-    Ok(keys + endpoints > 0)
+    Ok(keys + integrations + endpoints > 0)
 }
 
 /// Deletes the account's reset links and its pending change of address, so that no e-mailed link works

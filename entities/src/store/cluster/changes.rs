@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexo_domain::ids::{AccountId, KeyId, WebhookAttemptId};
+use nexo_domain::ids::{AccountId, IntegrationId, KeyId, WebhookAttemptId};
 use sea_orm::sqlx::postgres::{PgListener, PgPoolOptions};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -24,6 +24,8 @@ pub enum Change {
     Account(AccountId),
     /// The key was created or revoked.
     Key(KeyId),
+    /// The integration was created or removed.
+    Integration(IntegrationId),
     /// The wallet was credited.
     Wallet(AccountId),
     /// A webhook endpoint of the account was added, paused, resumed or removed, or its events changed.
@@ -41,6 +43,7 @@ impl Change {
         match self {
             Change::Account(id) => ("account", id.0),
             Change::Key(id) => ("key", id.0),
+            Change::Integration(id) => ("integration", id.0),
             Change::Wallet(id) => ("wallet", id.0),
             Change::Endpoints(id) => ("endpoints", id.0),
             Change::WebhookAttempt(id) => ("webhook_attempt", id.0),
@@ -54,6 +57,7 @@ impl Change {
         match kind {
             "account" => Some(Change::Account(AccountId(subject))),
             "key" => Some(Change::Key(KeyId(subject))),
+            "integration" => Some(Change::Integration(IntegrationId(subject))),
             "wallet" => Some(Change::Wallet(AccountId(subject))),
             "endpoints" => Some(Change::Endpoints(AccountId(subject))),
             "webhook_attempt" => Some(Change::WebhookAttempt(WebhookAttemptId(subject))),

@@ -1,4 +1,4 @@
-//! Closing an account: revokes its keys, pays out its balance and forfeits its credit.
+//! Closing an account: revokes its keys, removes its integrations, pays out its balance and forfeits its credit.
 //!
 //! | concurrent event | effect |
 //! |---|---|
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::wallets::buckets;
 use crate::store::StoreError;
+use crate::store::accounts::integrations::remove_integrations;
 use crate::store::cluster::changes::{Change, append_change};
 use crate::store::sql::rows::scalar;
 use crate::store::views::Ledger;
@@ -41,7 +42,7 @@ pub struct ClosedAccount {
 }
 
 impl Ledger<'_> {
-    /// Closes an account permanently, revokes its keys and empties its wallet. Empties the wallet
+    /// Closes an account permanently, revokes its keys, removes its integrations and empties its wallet. Empties the wallet
     /// of a closed account again. Returns `None` for an unknown account.
     pub async fn close_account(
         self,
@@ -52,6 +53,7 @@ impl Ledger<'_> {
         let new = mark_closed(&transaction, id, at_ms).await?;
         if new {
             revoke_keys(&transaction, id, at_ms).await?;
+            remove_integrations(&transaction, id, at_ms).await?;
         }
         // Changes the version, so that concurrent decisions on the wallet are repeated, and locks
         // the row.

@@ -79,10 +79,11 @@ static RECORD_USUAL: Bulk = Bulk::new(
      usual_milli = excluded.usual_milli, seen_at_ms = excluded.seen_at_ms",
 );
 
-const REVIEW: &str = "SELECT r.id, r.key_id, k.name, r.account_id, a.email, r.suspicion, r.detail, \
+const REVIEW: &str = "SELECT r.id, r.key_id, COALESCE(k.name, i.name), r.account_id, a.email, r.suspicion, r.detail, \
      r.windows, r.opened_at_ms, r.seen_at_ms, r.closed_at_ms, r.closed_by, r.note \
      FROM reviews AS r JOIN accounts AS a ON a.id = r.account_id \
-     LEFT JOIN api_keys AS k ON k.id = r.key_id ";
+     LEFT JOIN api_keys AS k ON k.id = r.key_id \
+     LEFT JOIN integrations AS i ON i.id = r.key_id ";
 
 impl Operations<'_> {
     /// Claims the window that starts at `start_ms` for this node. Returns false if another node

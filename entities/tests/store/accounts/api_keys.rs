@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use nexo_domain::account::api_key::{ApiKey, KeyMode};
 use nexo_domain::call::outcome::NO_ROUTE;
-use nexo_domain::idempotency::{Fingerprint, IdempotencyKey, IdempotentRequest, RETENTION_MS};
+use nexo_domain::idempotency::{
+    Fingerprint, IdempotencyKey, IdempotentRequest, Lifetime, RETENTION_MS,
+};
 use nexo_domain::ids::KeyId;
 use nexo_domain::money::Micros;
 use nexo_entities::store::deliveries::idempotency::IdempotentAnswer;
@@ -13,7 +15,7 @@ use nexo_entities::store::ledger::posting::{Debit, DebitOutcome, IdempotencyWrit
 use uuid::Uuid;
 
 use crate::database::Database;
-use crate::world::{COST, NOW, World, delivered, otp, paid, refunded};
+use crate::world::{COST, NOW, World, delivered, otp, otp_at, paid, refunded};
 
 on_both!(
     a_debit_and_its_answer_are_written_together,
@@ -23,6 +25,8 @@ on_both!(
     a_refusal_is_kept_once,
     a_key_expires_after_a_day_and_its_row_is_deleted,
     two_nodes_racing_for_one_key_have_one_winner,
+    an_answer_that_lives_as_long_as_the_window_is_replaced_by_the_next_window,
+    two_nodes_racing_for_one_window_have_one_answer,
 );
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,7 +38,14 @@ fn request(key: &str, body: &str) -> Arc<IdempotentRequest> {
         key_id: KeyId(Uuid::from_u128(7)),
         key: IdempotencyKey::parse(key.as_bytes()).unwrap(),
         fingerprint: Fingerprint::of(&api_key, body.as_bytes()),
+        lifetime: Lifetime::Day,
     })
+}
+
+/// A request whose answer lives as long as its phone's window.
+fn of_window(key: &str) -> Arc<IdempotentRequest> {
+    let request = request(key, "body");
+    Arc::new(IdempotentRequest { lifetime: Lifetime::PhoneWindow, ..(*request).clone() })
 }
 
 fn keyed(world: &World, number: u32, key: &str) -> Debit {
@@ -43,7 +54,7 @@ fn keyed(world: &World, number: u32, key: &str) -> Debit {
 
 async fn kept(world: &World, key: &str, now_ms: i64) -> Option<IdempotentAnswer> {
     let request = request(key, "whatever");
-    world.store.deliveries().idempotent_answer(&request, now_ms).await.unwrap()
+    world.store.deliveries().idempotent_answer(&request, now_ms, now_ms).await.unwrap()
 }
 
 async fn keep(world: &mut World, keep: &[IdempotencyWrite]) -> Vec<bool> {
@@ -221,5 +232,70 @@ async fn two_nodes_racing_for_one_key_have_one_winner(database: Arc<Database>) {
         }
     }
     assert_eq!(one.held().await.total(), Micros::new(900 * COST));
+    one.assert_sound().await;
+}
+
+async fn an_answer_that_lives_as_long_as_the_window_is_replaced_by_the_next_window(
+    database: Arc<Database>,
+) {
+    let mut world = World::with_balance(&database, 10 * COST).await;
+    let account = world.account;
+    let at = |key: &str, from_ms: i64| Debit {
+        idempotent: Some(of_window(key)),
+        ..otp_at(account, 1, from_ms)
+    };
+    let (first, repeated) = (at("k", NOW), at("k", NOW + 29_999));
+    let (second, third) = (at("k", NOW + 30_000), at("l", NOW + 60_000));
+    let is_sqlite = world.store.is_sqlite();
+    let stored = async |world: &World, key: &str, now_ms: i64| {
+        let request = of_window(key);
+        let read = world.store.deliveries().idempotent_answer(&request, now_ms, now_ms);
+        read.await.unwrap().map(|stored| (stored.delivery_id.unwrap(), stored.holds_window))
+    };
+    paid(&world.debit(std::slice::from_ref(&first)).await[0]);
+    assert_eq!(stored(&world, "k", NOW).await, Some((first.delivery_id, !is_sqlite)));
+    // The window decides, not the key.
+    let held = DebitOutcome::WindowHeld { until_ms: NOW + 30_000 };
+    assert_eq!(world.debit(std::slice::from_ref(&repeated)).await, [held]);
+    assert_eq!(stored(&world, "k", NOW + 29_999).await, Some((first.delivery_id, !is_sqlite)));
+    assert_eq!(stored(&world, "k", NOW + 30_000).await, Some((first.delivery_id, false)));
+    // The next window replaces it, however late it is deleted.
+    paid(&world.debit(std::slice::from_ref(&second)).await[0]);
+    assert_eq!(stored(&world, "k", NOW + 30_000).await, Some((second.delivery_id, !is_sqlite)));
+    // Another code has the window after that.
+    let outcomes = world.debit(std::slice::from_ref(&third)).await;
+    assert_eq!(stored(&world, "k", NOW + 60_000).await, Some((second.delivery_id, false)));
+    assert_eq!(stored(&world, "l", NOW + 60_000).await, Some((third.delivery_id, !is_sqlite)));
+    // Its own refund deletes it, and frees the window.
+    assert_eq!(world.settle(&[rejected(&third, &outcomes[0])]).await, [true]);
+    assert_eq!(stored(&world, "l", NOW + 60_000).await, None);
+    let deliveries = world.store.deliveries();
+    assert_eq!(deliveries.delete_answers_of_ended_windows(NOW + 59_999, 9).await.unwrap(), 0);
+    assert_eq!(deliveries.delete_answers_of_ended_windows(NOW + 60_000, 9).await.unwrap(), 1);
+    assert_eq!(stored(&world, "k", NOW + 60_000).await, None);
+    world.assert_sound().await;
+}
+
+async fn two_nodes_racing_for_one_window_have_one_answer(database: Arc<Database>) {
+    let mut one = World::with_balance(&database, 1_000 * COST).await;
+    let mut two = one.beside(&database, "n2").await;
+    for round in 0..10 {
+        let debits = |world: &World| -> Vec<Debit> {
+            let debit = |n: u32| Debit {
+                idempotent: Some(of_window(&format!("{round} {n}"))),
+                ..otp(world.account, round * 10 + n)
+            };
+            (0..10).map(debit).collect()
+        };
+        let (ours, theirs) = (debits(&one), debits(&two));
+        let (ours, theirs) = tokio::join!(one.debit(&ours), two.debit(&theirs));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let is_posted = |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::Posted { .. });
+            let is_held =
+                |outcome: &DebitOutcome| matches!(outcome, DebitOutcome::WindowHeld { .. });
+            assert!(is_posted(ours) != is_posted(theirs), "{ours:?} {theirs:?}");
+            assert!(is_held(ours) != is_held(theirs), "{ours:?} {theirs:?}");
+        }
+    }
     one.assert_sound().await;
 }

@@ -38,6 +38,7 @@ texts! {
     E_CODE = "The code is missing or is not 4 to 8 digits.", "Thiếu mã, hoặc mã không gồm 4 đến 8 chữ số.";
     E_AUTH = "There is no Authorization header with a Bearer key.", "Không có header Authorization với khóa Bearer.";
     E_KEY = "The key is mistyped, revoked or unknown.", "Khóa bị gõ sai, đã thu hồi hoặc không tồn tại.";
+    E_SIGNATURE = "The hook of an integration is not signed with its secret, or its time is more than 5 minutes off.", "Hook của tích hợp không được ký bằng khóa bí mật của nó, hoặc lệch giờ quá 5 phút.";
     E_FUNDS = "The wallet balance is too low. deposit_url is the top-up page.", "Ví không đủ tiền. deposit_url là trang nạp tiền.";
     E_SUSPENDED = "The operator has suspended this account.", "Đơn vị vận hành đã tạm khóa tài khoản này.";
     E_QUOTA = "A daily limit of test OTPs, exports or stored refusals, or a rate per minute, is used up. quota, limit and resets_at describe it.", "Đã dùng hết giới hạn theo ngày của OTP thử nghiệm, tải CSV hay phản hồi từ chối được lưu, hoặc tốc độ theo phút. Xem quota, limit và resets_at.";

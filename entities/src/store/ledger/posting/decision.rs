@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nexo_domain::billing::ledger::{Buckets, Parts};
+use nexo_domain::idempotency::{IdempotentRequest, Lifetime};
 use nexo_domain::ids::AccountId;
 use nexo_domain::money::Micros;
 
@@ -78,12 +79,14 @@ impl<'a> BatchDecision<'a> {
         }
     }
 
-    /// Returns whether a debit with an idempotency key was rejected because its phone window is
-    /// closed.
+    /// Returns whether a debit was rejected because its phone window is closed, although its
+    /// idempotency key may be taken, which comes first.
     pub(super) fn has_keyed_window_conflict(&self) -> bool {
         let mut outcomes = self.debits.iter().zip(&self.outcomes);
         outcomes.any(|(debit, outcome)| {
-            debit.idempotent.is_some() && matches!(outcome, Some(DebitOutcome::WindowHeld { .. }))
+            let has_key = |request: &IdempotentRequest| request.lifetime == Lifetime::Day;
+            debit.idempotent.as_deref().is_some_and(has_key)
+                && matches!(outcome, Some(DebitOutcome::WindowHeld { .. }))
         })
     }
 

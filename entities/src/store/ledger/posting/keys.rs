@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use nexo_domain::billing::ledger::Buckets;
 use nexo_domain::call::acceptance::ACCEPTED_STATUS;
-use nexo_domain::idempotency::{IdempotentRequest, RETENTION_MS};
+use nexo_domain::idempotency::{IdempotentRequest, Lifetime, RETENTION_MS};
 use nexo_domain::ids::{DeliveryId, KeyId};
 use sea_orm::{DatabaseTransaction, DbErr, QueryResult};
 
@@ -19,7 +19,7 @@ use super::decision::BatchDecision;
 use super::records::{Debit, IdempotencyWrite, Settlement};
 use super::sql::{CONFIRM_ANSWERS, DELETE_ANSWERS, READ_KEYS, STORE_DEBIT_ANSWERS, STORE_REFUSALS};
 use crate::store::StoreError;
-use crate::store::sql::bulk::{Rows, Script};
+use crate::store::sql::bulk::{NULL_INT, Rows, Script};
 
 /// An API key and the idempotency key that a client sent.
 type RequestKey<'r> = (KeyId, &'r str);
@@ -35,13 +35,17 @@ fn stored_key(row: &QueryResult) -> Result<(KeyId, String), DbErr> {
 }
 
 /// Returns the indexes of the debits whose keys are taken.
+///
+/// Not of keys that live as long as the phone's window: the window itself decides about those.
 pub(super) async fn taken(
     transaction: &DatabaseTransaction,
     debits: &[Debit],
 ) -> Result<HashSet<usize>, StoreError> {
     let mut rows = READ_KEYS.rows(0);
     for debit in debits {
-        if let Some(request) = &debit.idempotent {
+        if let Some(request) = &debit.idempotent
+            && request.lifetime == Lifetime::Day
+        {
             rows.push([
                 request.key_id.0.into(),
                 request.key.as_str().into(),
@@ -149,6 +153,10 @@ fn push_debit_answers(script: &mut Script, decision: &BatchDecision<'_>) {
             debit.delivery_id.0.into(),
             debit.answer(after).body().into(),
             debit.created_at_ms.into(),
+            match request.lifetime {
+                Lifetime::Day => NULL_INT.into(),
+                Lifetime::PhoneWindow => debit.window_until_ms.into(),
+            },
         ]);
     }
     let scalars = vec![i64::from(ACCEPTED_STATUS).into()];

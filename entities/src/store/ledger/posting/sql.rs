@@ -146,20 +146,23 @@ pub(super) static INSERT_COMMISSIONS: Bulk = Bulk::new(
     "JOIN referrals AS r ON r.referred_id = v.column1 WHERE r.ended_at_ms IS NULL",
 );
 
-/// Answers are stored for a day ([`RETENTION_MS`]); an older one is replaced.
+/// Answers are stored for a day ([`RETENTION_MS`]); an older one is replaced. So is one that lives as long as its
+/// phone's window: the debit has just claimed that window, so it is over.
 ///
 /// [`RETENTION_MS`]: nexo_domain::idempotency::RETENTION_MS
 pub(super) static STORE_DEBIT_ANSWERS: Bulk = Bulk::new(
     "INSERT INTO idempotency (status_code, answered, key_id, idempotency_key, fingerprint, \
-     delivery_id, answer, created_at_ms) \
-     SELECT ?, FALSE, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6",
-    &[Id, Text, Bytes, Id, Text, Int],
+     delivery_id, answer, created_at_ms, window_until_ms) \
+     SELECT ?, FALSE, v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, \
+     NULLIF(v.column7, -1)",
+    &[Id, Text, Bytes, Id, Text, Int, Int],
     "WHERE v.column1 IS NOT NULL \
      ON CONFLICT (key_id, idempotency_key) DO UPDATE SET status_code = excluded.status_code, \
      answered = excluded.answered, fingerprint = excluded.fingerprint, \
      delivery_id = excluded.delivery_id, answer = excluded.answer, \
-     created_at_ms = excluded.created_at_ms \
-     WHERE idempotency.created_at_ms <= excluded.created_at_ms - 86400000",
+     created_at_ms = excluded.created_at_ms, window_until_ms = excluded.window_until_ms \
+     WHERE idempotency.created_at_ms <= excluded.created_at_ms - 86400000 \
+     OR idempotency.window_until_ms IS NOT NULL",
 );
 
 /// The same for refusals, returning those written.
