@@ -73,6 +73,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(developer::api_keys::routes)
                 .configure(developer::test_otp::routes)
                 .configure(developer::allowlist::routes)
+                .configure(developer::integrations::routes)
                 .configure(developer::webhooks::routes)
                 .configure(account::settings::routes)
                 .configure(account::limits::routes)

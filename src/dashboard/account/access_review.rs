@@ -1,10 +1,11 @@
-//! The review of an account's access: its API keys, webhook endpoints and payout method, with check boxes to revoke
+//! The review of an account's access: its API keys, integrations, webhook endpoints and payout method, with check boxes to revoke
 //! what the owner does not know. Sign-in leads here after a password reset.
 
 use actix_web::web;
 use maud::{Markup, html};
 use nexo_actors::clock::unix_ms;
 use nexo_entities::store::accounts::api_keys::Key;
+use nexo_entities::store::accounts::integrations::Integration;
 use nexo_entities::store::webhooks::endpoints::{Endpoint, EndpointChange};
 
 use crate::dashboard::auth::session::ACCESS_REVIEW_PATH;
@@ -26,6 +27,7 @@ async fn active_keys(site: &SiteState, member: &Member) -> Result<Vec<Key>, Page
 async fn show(member: Member, site: Site) -> PageResult {
     let l = member.locale();
     let keys = active_keys(&site, &member).await?;
+    let integrations = site.store.accounts().integrations(Some(member.id())).await?;
     let endpoints = site.store.webhooks().endpoints(Some(member.id())).await?;
     let wallet = site.store.billing().payout_wallet(member.id()).await?;
     let lead = match member.account.access_review_since_ms {
@@ -37,6 +39,7 @@ async fn show(member: Member, site: Site) -> PageResult {
         form method="post" action=(ACCESS_REVIEW_PATH) {
             (form_token(&member))
             (key_card(l, &keys))
+            (integration_card(l, &integrations))
             (endpoint_card(l, &endpoints))
             @if let Some(wallet) = &wallet {
                 section.card {
@@ -72,6 +75,27 @@ fn key_card(l: Locale, keys: &[Key]) -> Markup {
     }
 }
 
+fn integration_card(l: Locale, integrations: &[Integration]) -> Markup {
+    html! {
+        section.card {
+            h2 { (l.t(texts::INTEGRATIONS)) }
+            @if integrations.is_empty() { p.faint { (l.t(texts::NO_INTEGRATIONS)) } }
+            @for one in integrations {
+                label.check {
+                    input type="checkbox" name=(integration_field(one)) value="yes";
+                    span {
+                        (one.name) " " code { (one.body.kind()) } br;
+                        span.small.faint {
+                            (l.t(texts::CREATED)) " " (time(l, one.created_at_ms)) " · "
+                            (l.t(texts::LAST_USED)) " " (time_or_never(l, one.last_used_at_ms))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn endpoint_card(l: Locale, endpoints: &[Endpoint]) -> Markup {
     html! {
         section.card {
@@ -94,6 +118,10 @@ fn key_field(key: &Key) -> String {
     format!("key-{}", key.id)
 }
 
+fn integration_field(one: &Integration) -> String {
+    format!("integration-{}", one.id)
+}
+
 fn endpoint_field(endpoint: &Endpoint) -> String {
     format!("endpoint-{}", endpoint.id)
 }
@@ -104,6 +132,11 @@ async fn finish(Posted(member, fields): Posted<Member>, site: Site) -> PageResul
     for key in active_keys(&site, &member).await? {
         if fields.has(&key_field(&key)) {
             site.store.accounts().revoke_key(key.id, Some(id), now).await?;
+        }
+    }
+    for one in site.store.accounts().integrations(Some(id)).await? {
+        if fields.has(&integration_field(&one)) {
+            site.store.accounts().remove_integration(one.id, Some(id), now).await?;
         }
     }
     for endpoint in site.store.webhooks().endpoints(Some(id)).await? {

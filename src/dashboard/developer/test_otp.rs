@@ -9,7 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::key::masked;
-use super::sandbox_numbers::endings;
+use super::sandbox_numbers::{ANSWERS, outcomes, random_phone};
 use crate::api::ApiState;
 use crate::api::auth::keyring;
 use crate::api::error::ApiError;
@@ -23,9 +23,6 @@ use crate::dashboard::web::*;
 const PATH: &str = "/dashboard/test-otp";
 /// The code that the form suggests.
 const SUGGESTED: &str = "482917";
-/// The ending of a number that answers and listens.
-const ANSWERS: u8 = 67;
-
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/test-otp").get(show).post(submit));
 }
@@ -77,10 +74,6 @@ fn draw(
 
 fn form(member: &Member, keys: &[Key], typed: &Typed<'_>) -> Markup {
     let l = member.locale();
-    let outcomes = [(ANSWERS, l.t(texts::ANSWERED).to_owned())].into_iter();
-    let outcomes = outcomes.chain(endings().map(|(ending, text)| (ending, l.t(text).to_owned())));
-    let outcomes =
-        outcomes.map(|(ending, text)| (ending.to_string(), format!("…{ending}: {text}")));
     let keys =
         keys.iter().map(|key| (key.id.to_string(), format!("{} ({})", key.name, masked(key))));
     let hint = l.t_with(texts::CODE_HINT, &[("least", &MIN_DIGITS), ("most", &MAX_DIGITS)]);
@@ -88,7 +81,7 @@ fn form(member: &Member, keys: &[Key], typed: &Typed<'_>) -> Markup {
         section.card {
             form method="post" action=(PATH) {
                 (form_token(member))
-                (select("ending", l.t(texts::OUTCOME), &typed.ending.to_string(), outcomes))
+                (select("ending", l.t(texts::OUTCOME), &typed.ending.to_string(), outcomes(l)))
                 (Field::new("code", l.t(texts::CODE)).value(typed.code).hint(hint.as_str()))
                 (select("key", l.t(texts::KEY), typed.key, keys))
                 button type="submit" { (l.t(texts::DO_SEND)) }
@@ -133,14 +126,8 @@ async fn submit(
     }
 }
 
-/// A number with this ending, another one each time: a phone is called at most once in 30 seconds.
-fn random_phone(ending: u8) -> String {
-    let middle: u32 = rand::random_range(0..100_000);
-    format!("+8498{middle:05}{:02}", ending % 100)
-}
-
 /// The answer of the API, as a program gets it.
-fn refusal(l: Locale, error: &ApiError) -> Markup {
+pub(super) fn refusal(l: Locale, error: &ApiError) -> Markup {
     html! {
         section.card {
             h2 { (l.t_with(texts::ANSWER, &[("status", &error.status().as_u16())])) }
@@ -148,21 +135,6 @@ fn refusal(l: Locale, error: &ApiError) -> Markup {
             @if let Some(id) = error.delivery_id() {
                 p { a href={ "/dashboard/deliveries/" (id) } { (l.t(deliveries::ONE_TITLE)) } }
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use nexo_domain::phone::Phone;
-    use nexo_domain::phone::carrier_plan::CarrierPlan;
-
-    #[test]
-    fn each_number_is_a_mobile_with_the_chosen_ending() {
-        for ending in [ANSWERS, 90, 99, 7] {
-            let phone = Phone::parse(&random_phone(ending), &CarrierPlan::vietnam()).unwrap();
-            assert_eq!(phone.last_two(), ending);
         }
     }
 }

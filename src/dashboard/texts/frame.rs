@@ -8,6 +8,7 @@ texts! {
     DELIVERIES = "Deliveries", "Cuộc gọi OTP";
     API_KEYS = "API keys", "Khóa API";
     WEBHOOKS = "Webhooks", "Webhook";
+    INTEGRATIONS = "Integrations", "Tích hợp";
     WALLET = "Wallet", "Ví";
     REFERRALS = "Referrals", "Giới thiệu";
     SETTINGS = "Settings", "Cài đặt";

@@ -12,6 +12,7 @@ pub enum NavItem {
     Deliveries,
     ApiKeys,
     Webhooks,
+    Integrations,
     Wallet,
     Referrals,
     Settings,
@@ -28,11 +29,12 @@ pub enum NavItem {
 
 impl NavItem {
     /// The pages of every member.
-    pub const MEMBER: [NavItem; 9] = [
+    pub const MEMBER: [NavItem; 10] = [
         NavItem::Overview,
         NavItem::Deliveries,
         NavItem::ApiKeys,
         NavItem::Webhooks,
+        NavItem::Integrations,
         NavItem::Wallet,
         NavItem::Referrals,
         NavItem::Settings,
@@ -58,6 +60,7 @@ impl NavItem {
             NavItem::Deliveries => ("/dashboard/deliveries", frame::DELIVERIES, "M5 4h4l2 5-2.5 1.5a11 11 0 0 0 5 5L15 13l5 2v4a2 2 0 0 1-2 2A15 15 0 0 1 3 6a2 2 0 0 1 2-2z"),
             NavItem::ApiKeys => ("/dashboard/api-keys", frame::API_KEYS, "M14 10a4 4 0 1 1-4-4 4 4 0 0 1 4 4zM13 13l7 7M17 17l2-2"),
             NavItem::Webhooks => ("/dashboard/webhooks", frame::WEBHOOKS, "M4 12h5M15 12h5M9 12a3 3 0 1 0 6 0 3 3 0 1 0-6 0zM7 5l2.5 4.5M17 5l-2.5 4.5"),
+            NavItem::Integrations => ("/dashboard/integrations", frame::INTEGRATIONS, "M9 4v4M15 4v4M6 8h12v4a6 6 0 0 1-12 0zM12 18v3"),
             NavItem::Wallet => ("/dashboard/wallet", frame::WALLET, "M4 7h14a2 2 0 0 1 2 2v9a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2zM4 7l10-3v3M16 13.5h.01"),
             NavItem::Referrals => ("/dashboard/referrals", frame::REFERRALS, "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20a6 6 0 0 1 12 0M16 5a3 3 0 0 1 0 6M18 14a5 5 0 0 1 3 6"),
             NavItem::Settings => ("/dashboard/settings", frame::SETTINGS, "M4 7h10M18 7h2M4 17h2M10 17h10M14 5v4M6 15v4"),

@@ -6,6 +6,8 @@ texts! {
     LEAD_AFTER_RESET = "Your password was reset. If another person had access to your account, some of these may not be yours. Tick what you do not know or no longer need: it stops working at once. The rest stays as it is.", "Mật khẩu của bạn vừa được đặt lại. Nếu trước đó có người khác vào được tài khoản, những mục dưới đây có thể là của họ. Hãy đánh dấu những gì bạn không nhận ra hoặc không còn cần: chúng ngừng hoạt động ngay. Phần còn lại được giữ nguyên.";
     KEYS = "API keys", "Khóa API";
     NO_KEYS = "No active API keys.", "Không có khóa API nào đang hoạt động.";
+    INTEGRATIONS = "Integrations", "Tích hợp";
+    NO_INTEGRATIONS = "No integrations.", "Không có tích hợp nào.";
     ENDPOINTS = "Webhook endpoints", "Webhook";
     NO_ENDPOINTS = "No webhook endpoints.", "Không có webhook nào.";
     PAYOUT = "Payout method", "Nơi nhận tiền";

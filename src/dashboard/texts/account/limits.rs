@@ -14,7 +14,7 @@ texts! {
     TEST_EVENTS = "Test events to webhooks", "Sự kiện thử tới webhook";
     WEBHOOK_REPLAYS = "Webhook replays", "Gửi lại webhook";
     EXPORTS = "CSV exports", "Tải CSV";
-    API_KEYS = "API keys created or rotated", "Khóa API được tạo hoặc đổi";
+    API_KEYS = "API keys created or rotated, and integrations created", "Khóa API được tạo hoặc đổi, và tích hợp được tạo";
     WEBHOOK_ENDPOINTS = "Webhook endpoints added", "Endpoint webhook được thêm";
     TOP_UPS = "Top-ups requested", "Yêu cầu nạp tiền";
     LOW_BALANCE_CHANGES = "Changes of the low-balance notice", "Thay đổi cảnh báo số dư thấp";

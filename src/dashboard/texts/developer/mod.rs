@@ -2,5 +2,6 @@
 
 pub mod api_keys;
 pub mod docs;
+pub mod integrations;
 pub mod test_otp;
 pub mod webhooks;
