@@ -25,7 +25,7 @@ macro_rules! short {
     )*};
 }
 
-short!(agent, crypto, digest, frames, keys, rtcp, rtp, sdp, sip);
+short!(agent, crypto, digest, frames, hook_body, hook_proof, keys, rtcp, rtp, sdp, sip);
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -4,6 +4,8 @@ pub mod agent;
 pub mod crypto;
 pub mod digest;
 pub mod frames;
+pub mod hook_body;
+pub mod hook_proof;
 pub mod keys;
 pub mod rtcp;
 pub mod rtp;
