@@ -1,5 +1,5 @@
 -- Requests of wrk, each to a different phone, so that no 30 s window is closed.
--- Arguments: the API key and the number of the run.
+-- Arguments: the API key, or the secret of an integration of the kind logto, and the number of the run.
 
 local threads = 0
 local prefixes = { "+8498", "+8497", "+8496", "+8486" }
@@ -10,14 +10,23 @@ function setup(thread)
 end
 
 function init(args)
-  head = "POST /api/v1/send-otp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " .. args[1]
-    .. "\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"phone\":\"" .. prefix
+  local start
+  if wrk.path:find("/hooks/") then
+    -- As Logto writes it.
+    start = '{"to":"' .. prefix:sub(2)
+    tail = '","type":"SignIn","payload":{"code":"482917"}}'
+  else
+    start = '{"phone":"' .. prefix
+    tail = '","code":"482917"}'
+  end
+  head = "POST " .. wrk.path .. " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " .. args[1]
+    .. "\r\nContent-Type: application/json\r\nContent-Length: " .. (#start + 7 + #tail) .. "\r\n\r\n" .. start
   phone = (tonumber(args[2]) * 1234567) % 10000000
 end
 
 function request()
   phone = (phone + 7368787) % 10000000
-  return head .. string.format("%07d", phone) .. '","code":"482917"}'
+  return head .. string.format("%07d", phone) .. tail
 end
 
 function done(summary)
