@@ -238,6 +238,9 @@ TRAFFIC = [
           (rate("nexo_phone_window_rejections_total", L, "carrier"), "{{carrier}}")),
     panel("timeseries", "Idempotent replays", "Stored responses returned to requests with an idempotency key.", "reqps", OK,
           (rate("nexo_idempotent_replays_total", N), "replays")),
+    panel("timeseries", "Hooks of auth servers", "Requests of auth servers to their integrations per second, by outcome. "
+          "replayed is a repeated request that rang no phone.", "reqps", OK,
+          (rate("nexo_hook_requests_total", N, "outcome"), "{{outcome}}"), stack=True),
     panel("timeseries", "Refunded OTPs", "OTPs whose price was refunded, per second.", "reqps", OK,
           (rate("nexo_otp_refunds_total", L, "carrier"), "{{carrier}}"), stack=True),
     row("Money"),
