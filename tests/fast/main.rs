@@ -8,6 +8,7 @@ pub(crate) mod cli;
 mod dashboard;
 mod host;
 mod http;
+mod integrations;
 mod operations;
 mod operators;
 mod verify;

@@ -199,6 +199,12 @@ async fn after_a_password_reset_the_owner_reviews_keys_and_endpoints(backend: Ba
         added["id"].as_str().unwrap().to_owned()
     };
     let (bad, good) = (endpoint("http://127.0.0.1:1/thief"), endpoint("http://127.0.0.1:1/server"));
+    let create = ["integration", "create", "--account", OLD, "--kind", "logto", "--name"];
+    let integration = |name| {
+        let created = gateway.nexo(&[&create[..], &[name]].concat());
+        created["id"].as_str().unwrap().to_owned()
+    };
+    let (foreign, own) = (integration("thief's"), integration("login"));
     let mut owner = Visitor::of(&gateway);
     let seen = reset(&mailbox, &mut owner, OLD, "brand new password").await;
     assert_eq!((seen.status, seen.location()), (303, "/auth/sign-in"));
@@ -220,7 +226,8 @@ async fn after_a_password_reset_the_owner_reviews_keys_and_endpoints(backend: Ba
     assert_eq!(seen.location(), REVIEW);
 
     let (key, endpoint) = (format!("key-{}", id_of("thief")), format!("endpoint-{bad}"));
-    let fields = [(key.as_str(), "yes"), (endpoint.as_str(), "yes")];
+    let integration = format!("integration-{foreign}");
+    let fields = [(key.as_str(), "yes"), (endpoint.as_str(), "yes"), (&integration, "yes")];
     let done = owner.submit(REVIEW, REVIEW, &fields).await;
     assert_eq!(done.location(), "/dashboard/settings?reviewed=1");
     let balance = |key: String| {
@@ -232,6 +239,14 @@ async fn after_a_password_reset_the_owner_reviews_keys_and_endpoints(backend: Ba
     })
     .await;
     assert_eq!(balance(keys[1].clone()).await.status, 200);
+    let listed = gateway.nexo(&["integration", "list", "--account", OLD]);
+    let kept: Vec<&str> = listed["integrations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(kept, [&own]);
     let listed = gateway.nexo(&["webhook", "list", "--account", OLD]);
     let listed: Vec<&str> = listed["webhooks"]
         .as_array()

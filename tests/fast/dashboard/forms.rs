@@ -187,6 +187,8 @@ async fn one_of_each(gateway: &Gateway, lan: &mut Visitor) -> BTreeMap<&'static 
     let sent = answer(client().post(url).bearer_auth(&key).body(body)).await;
     assert_eq!(sent.status, 202, "{}", sent.text);
     let attempt = receiver.next().header("x-nexo-attempt-id").to_owned();
+    let integrations = "/dashboard/integrations";
+    lan.submit(integrations, integrations, &[("name", "login"), ("kind", "logto")]).await;
     waiting::one_of_each(gateway, lan, LAN).await;
     let accounts = gateway.nexo(&["account", "list"]);
     let text = |id: &serde_json::Value| id.as_str().unwrap().to_owned();
@@ -194,6 +196,7 @@ async fn one_of_each(gateway: &Gateway, lan: &mut Visitor) -> BTreeMap<&'static 
         ("accounts", text(&accounts["accounts"][0]["id"])),
         ("api-keys", lan.id_after(keys, "/dashboard/api-keys/").await),
         ("deliveries", text(&sent.json["id"])),
+        ("integrations", lan.id_after(integrations, "/dashboard/integrations/").await),
         ("top-up", waiting::top_up(gateway, LAN, "10.00").0),
         ("webhooks", lan.id_after(hooks, "/dashboard/webhooks/").await),
         ("webhook-attempts", attempt),

@@ -4,6 +4,7 @@ mod account_security;
 mod accounts;
 mod api_keys;
 mod forms;
+mod integrations;
 mod limits;
 mod live_delivery;
 mod locale;

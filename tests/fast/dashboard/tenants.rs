@@ -25,6 +25,9 @@ async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
     let keys = "/dashboard/api-keys";
     let key = lan.id_after(keys, "/dashboard/api-keys/").await;
     let hook = lan.id_after(hooks, "/dashboard/webhooks/").await;
+    let integrations = "/dashboard/integrations";
+    lan.submit(integrations, integrations, &[("name", "login"), ("kind", "logto")]).await;
+    let integration = lan.id_after(integrations, "/dashboard/integrations/").await;
     let settings = "/dashboard/settings";
     let mut other = Visitor::of(&gateway);
     other.sign_in("lan@example.com", harness::visitor::PASSWORD).await;
@@ -41,6 +44,8 @@ async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
         format!("/dashboard/api-keys/{key}/revoke"),
         format!("/dashboard/api-keys/{key}/rotate"),
         format!("/dashboard/api-keys/{key}/allowlist"),
+        format!("/dashboard/integrations/{integration}"),
+        format!("/dashboard/integrations/{integration}/remove"),
     ];
     let before: Vec<u16> = {
         let mut seen = Vec::new();
@@ -66,11 +71,14 @@ async fn every_route_answers_404_for_ids_of_another_account(backend: Backend) {
         format!("/dashboard/api-keys/{key}/rotate"),
         format!("/dashboard/api-keys/{key}/revoke"),
         format!("/dashboard/settings/sessions/{session}/end"),
+        format!("/dashboard/integrations/{integration}/test"),
+        format!("/dashboard/integrations/{integration}/remove"),
     ];
     let fields = |token: &'_ str| {
         vec![
             ("form_token".to_owned(), token.to_owned()),
             ("since".to_owned(), "2020-01-01".to_owned()),
+            ("code".to_owned(), "482917".to_owned()),
         ]
     };
     for form in &forms {

@@ -6,6 +6,7 @@
 
 mod chromium;
 mod gallery;
+mod integrations;
 mod preferences;
 mod sign_in;
 mod tour;

@@ -42,6 +42,7 @@ pub async fn fill(gateway: &Gateway) -> Scene {
     gateway.nexo(&[&credit[..], &["--amount", "250.00", "--reference", "NX-START"]].concat());
     let customer = keys(gateway, &mut lan).await;
     let receiver = webhooks(gateway, &mut lan).await;
+    integrations(gateway);
     let mut past = Past::of(gateway, &customer, MEMBER).await;
     past.otps(month()).await;
     let now_ms = now_ms();
@@ -99,6 +100,18 @@ async fn webhooks(gateway: &Gateway, lan: &mut Visitor) -> Receiver {
     let path = format!("/dashboard/webhooks/{}", paused["id"].as_str().unwrap());
     lan.submit(&path, &format!("{path}/pause"), &[]).await;
     receiver
+}
+
+/// One with files to paste, one with many settings, and one with a long name.
+fn integrations(gateway: &Gateway) {
+    let create = ["integration", "create", "--account", MEMBER, "--kind"];
+    for (kind, name) in [
+        ("supabase", "Sign-in"),
+        ("keycloak", "Keycloak của phòng kỹ thuật, môi trường thử nghiệm"),
+        ("auth0", "Auth0"),
+    ] {
+        gateway.nexo(&[&create[..], &[kind, "--name", name]].concat());
+    }
 }
 
 /// Top-ups in each state, unmatched payments, referrals, a payout that was sent and one that was not.

@@ -25,21 +25,23 @@ const PUBLIC: [(&str, &str); 8] = [
     ("new-password", "/auth/new-password?token=x"),
     ("not-found", "/nothing"),
 ];
-const OF_NEWCOMER: [(&str, &str); 6] = [
+const OF_NEWCOMER: [(&str, &str); 7] = [
     ("new-overview", "/dashboard"),
     ("new-deliveries", "/dashboard/deliveries"),
     ("new-api-keys", "/dashboard/api-keys"),
     ("new-webhooks", "/dashboard/webhooks"),
+    ("new-integrations", "/dashboard/integrations"),
     ("new-wallet", "/dashboard/wallet"),
     ("new-referrals", "/dashboard/referrals"),
 ];
-const OF_MEMBER: [(&str, &str); 14] = [
+const OF_MEMBER: [(&str, &str); 15] = [
     ("overview", "/dashboard"),
     ("deliveries", "/dashboard/deliveries"),
     ("deliveries-none", "/dashboard/deliveries?carrier=gmobile&status=sent"),
     ("test-otp", "/dashboard/test-otp"),
     ("api-keys", "/dashboard/api-keys"),
     ("webhooks", "/dashboard/webhooks"),
+    ("integrations", "/dashboard/integrations"),
     ("wallet", "/dashboard/wallet"),
     ("top-up", "/dashboard/wallet/top-up"),
     ("referrals", "/dashboard/referrals"),
@@ -50,7 +52,7 @@ const OF_MEMBER: [(&str, &str); 14] = [
     ("docs", "/dashboard/docs"),
 ];
 /// Pages that a page of the member links to: a name, the page and the link on it.
-const LINKED_OF_MEMBER: [(&str, &str, &str); 12] = [
+const LINKED_OF_MEMBER: [(&str, &str, &str); 15] = [
     ("delivery", "/dashboard/deliveries?status=delivered", "tbody tr:nth-child(3) a"),
     ("delivery-failed", "/dashboard/deliveries?status=failed", "tbody a"),
     ("allowlist", "/dashboard/api-keys", "a[href$='/allowlist']"),
@@ -61,6 +63,9 @@ const LINKED_OF_MEMBER: [(&str, &str, &str); 12] = [
     ("attempt", "/dashboard/webhooks:1", "tbody th a"),
     ("attempt-failed", "/dashboard/webhooks:2", "tbody th a"),
     ("webhook-remove", "/dashboard/webhooks:1", "a[href$='/remove']"),
+    ("integration-supabase", "/dashboard/integrations", "tbody tr:nth-child(1) th a"),
+    ("integration-keycloak", "/dashboard/integrations", "tbody tr:nth-child(2) th a"),
+    ("integration-remove", "/dashboard/integrations:1", "a[href$='/remove']"),
     ("top-up-to-pay", "/dashboard/wallet/top-up", "tbody tr:nth-child(1) a"),
     ("top-up-credited", "/dashboard/wallet/top-up", "tbody tr:nth-child(2) a"),
 ];
