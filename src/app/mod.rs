@@ -130,7 +130,8 @@ impl App {
         let sandbox = start_sandbox(config).await?;
         let telephony = Telephony::start(config, prompts, sandbox.as_ref(), &store).await?;
         let quotas = Quotas::load(&store, &config.quotas).await?;
-        let caches = Caches::load(&store, Arc::clone(&quotas), HookKeys::of(secret.as_ref())).await?;
+        let caches =
+            Caches::load(&store, Arc::clone(&quotas), HookKeys::of(secret.as_ref())).await?;
         let line: Arc<dyn Line> = Arc::new(telephony.endpoint.clone());
         let line = wrap_line.map_or(Arc::clone(&line), |wrap| wrap(line));
         let outbound = Outbound {
