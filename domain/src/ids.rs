@@ -64,7 +64,7 @@ id!(
     DeliveryId
 );
 id!(
-    /// One code that the gateway makes, reads out and checks.
+    /// One verification of a phone, with a code that the gateway makes and checks.
     VerificationId
 );
 id!(

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::call::outcome::Status;
+use crate::verification::Status as VerificationStatus;
 
 /// The type of an event that endpoints can choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +24,17 @@ impl EventType {
         match status {
             Status::Delivered => EventType::OtpDelivered,
             Status::Sent | Status::Failed => EventType::OtpFailed,
+        }
+    }
+
+    /// The type of the event of a verification's end; `None` for an end that is not told: its customer caused a
+    /// cancellation.
+    pub fn of_verification(status: VerificationStatus) -> Option<EventType> {
+        match status {
+            VerificationStatus::Approved => Some(EventType::VerificationApproved),
+            VerificationStatus::Failed => Some(EventType::VerificationFailed),
+            VerificationStatus::Expired => Some(EventType::VerificationExpired),
+            VerificationStatus::Pending | VerificationStatus::Canceled => None,
         }
     }
 
@@ -198,6 +210,20 @@ mod tests {
         );
         assert_eq!(wanted("otp.*,verification.*").len(), TYPES.len());
         assert_eq!("otp.*".parse(), Ok(EventFilter::default()));
+    }
+
+    #[test]
+    fn only_the_ends_of_verifications_that_the_customer_did_not_cause_are_told() {
+        for (status, event) in [
+            (VerificationStatus::Pending, None),
+            (VerificationStatus::Approved, Some("verification.approved")),
+            (VerificationStatus::Failed, Some("verification.failed")),
+            (VerificationStatus::Expired, Some("verification.expired")),
+            (VerificationStatus::Canceled, None),
+        ] {
+            let told = EventType::of_verification(status);
+            assert_eq!(told.map(EventType::as_str), event, "{status:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::timestamp::rfc3339;
 
 pub mod events;
 pub mod target;
+pub mod verification;
 
 use events::EventType;
 

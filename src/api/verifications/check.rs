@@ -2,11 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use nexo_actors::clock;
+use nexo_actors::webhook::Wake;
 use nexo_domain::ids::VerificationId;
 use nexo_domain::otp::Code;
 use nexo_domain::verification::Status;
 use nexo_domain::verification::code::CodeKey;
-use nexo_entities::store::verifications::Verification;
+use nexo_entities::store::verifications::{Checked, Verification};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -125,6 +126,15 @@ pub async fn check(
     }))
 }
 
+/// The verification after a check whose event, if there is one, is sent now.
+fn told(checked: Checked, state: &ApiState) -> Verification {
+    if checked.webhooks > 0 {
+        // If the mailbox is full, the actor is awake. If the actor is dead, its successor scans within a second.
+        let _ = state.health.webhooks.try_send(Wake);
+    }
+    checked.verification
+}
+
 /// Compares the code and records the result, with one durable write. Returns the verification after it.
 ///
 /// The caller learns the result of the comparison only if that write found the verification pending. So of any number
@@ -143,7 +153,7 @@ async fn compare(
     if !is_right {
         let counted = store.count_wrong_code(verification.id, clock::unix_ms());
         return match state.read("the count of a wrong code", counted).await? {
-            Some(after) => Ok(after),
+            Some(after) => Ok(told(after, state)),
             None => Err(closed_meanwhile(verification, state).await),
         };
     }
@@ -151,7 +161,7 @@ async fn compare(
     for _ in 0..MAX_ROUNDS {
         let approved = store.approve(verification.id, last_delivery_id, clock::unix_ms());
         if let Some(after) = state.read("an approval", approved).await? {
-            return Ok(after);
+            return Ok(told(after, state));
         }
         let now = store.get(verification.account_id, verification.id);
         let now = state.read("a verification", now).await?.ok_or(ApiError::NotFound)?;

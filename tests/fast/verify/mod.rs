@@ -2,6 +2,7 @@
 
 mod answers;
 mod concurrency;
+mod events;
 mod leaks;
 mod secret;
 mod sending;

@@ -10,8 +10,8 @@ use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
 use crate::store::StoreError;
-use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Text, Uuid as Id};
+use crate::store::sql::bulk::{Bulk, Column};
 use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
 use crate::store::sql::record;
 use crate::store::views::Deliveries;
@@ -26,14 +26,15 @@ static MASK_DELIVERIES: Bulk = Bulk::new(
     "WHERE deliveries.id = v.column1",
 );
 
-static MASK_WEBHOOKS: Bulk = Bulk::new(
-    "UPDATE webhook_attempts SET \
+static MASK_WEBHOOKS: Bulk =
+    Bulk::new(MASK_BODIES, BODY_COLUMNS, "WHERE webhook_attempts.delivery_id = v.column1");
+
+/// Replaces digits in webhook attempts: in columns 2 and 4 the digits, in columns 3 and 5 what replaces them.
+pub(crate) const MASK_BODIES: &str = "UPDATE webhook_attempts SET \
      body = REPLACE(REPLACE(body, v.column2, v.column3), v.column4, v.column5), \
      response_head = REPLACE(REPLACE(response_head, v.column2, v.column3), v.column4, v.column5), \
-     error = REPLACE(REPLACE(error, v.column2, v.column3), v.column4, v.column5)",
-    &[Id, Text, Text, Text, Text],
-    "WHERE webhook_attempts.delivery_id = v.column1",
-);
+     error = REPLACE(REPLACE(error, v.column2, v.column3), v.column4, v.column5)";
+pub(crate) const BODY_COLUMNS: &[Column] = &[Id, Text, Text, Text, Text];
 
 /// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use nexo_domain::otp::Language;
 use nexo_domain::phone::RecordedPhone;
 use nexo_domain::verification::code::CodeLength;
 use nexo_domain::verification::{State, Status};
+use nexo_domain::webhook::verification::VerificationEvent;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value};
 use uuid::Uuid;
 
@@ -20,6 +21,7 @@ use crate::store::StoreError;
 use crate::store::sql::record;
 use crate::store::sql::rows::{Columns, scalar};
 use crate::store::views::Verifications;
+use crate::store::webhooks::queue::queue_verification_events;
 
 pub mod pages;
 pub mod privacy;
@@ -49,6 +51,24 @@ pub struct Verification {
     pub fields: CustomerFields,
 }
 
+/// A verification after a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    pub verification: Verification,
+    /// Number of queued webhook attempts.
+    pub webhooks: u64,
+}
+
+/// Queues the events of those that have ended. Returns the number of attempts.
+async fn queue_events(
+    transaction: &DatabaseTransaction,
+    verifications: &[Verification],
+    at_ms: i64,
+) -> Result<u64, StoreError> {
+    let events: Vec<_> = verifications.iter().map(|one| (one.account_id, one.event())).collect();
+    queue_verification_events(transaction, &events, at_ms).await
+}
+
 /// The columns that [`Verification::from_row`] reads.
 const COLUMNS: &str = "id, account_id, test, phone, code_length, language, status, attempts, sends, \
      expires_at_ms, last_delivery_id, created_at_ms, closed_at_ms, replaced_by, reference, metadata";
@@ -57,6 +77,21 @@ impl Verification {
     /// Returns when it was approved.
     pub fn approved_at_ms(&self) -> Option<i64> {
         self.closed_at_ms.filter(|_| self.state.status == Status::Approved)
+    }
+
+    /// The event of its end.
+    fn event(&self) -> VerificationEvent {
+        let expires_at_ms = self.state.expires_at_ms;
+        VerificationEvent {
+            verification_id: self.id,
+            delivery_id: self.last_delivery_id,
+            phone: self.phone,
+            status: self.state.status,
+            created_at_ms: self.created_at_ms,
+            expires_at_ms,
+            completed_at_ms: self.closed_at_ms.unwrap_or(expires_at_ms),
+            fields: self.fields.clone(),
+        }
     }
 
     fn from_row(row: &QueryResult) -> Result<Verification, StoreError> {
@@ -114,7 +149,7 @@ impl Verifications<'_> {
         id: VerificationId,
         last_delivery: DeliveryId,
         now_ms: i64,
-    ) -> Result<Option<Verification>, StoreError> {
+    ) -> Result<Option<Checked>, StoreError> {
         let transaction = self.store.begin().await?;
         // Lock deliveries before verifications, as a posting does. The opposite order deadlocks with a settlement.
         let mark = self.store.sql(
@@ -130,11 +165,7 @@ impl Verifications<'_> {
                 [now_ms.into(), id.0.into(), now_ms.into(), last_delivery.0.into()],
             )
             .await?;
-        match approved.is_some() {
-            true => self.store.commit(transaction).await?,
-            false => transaction.rollback().await?,
-        }
-        Ok(approved)
+        self.finish(transaction, approved, now_ms).await
     }
 
     /// Counts a wrong code; the fifth makes it `failed`. Returns the verification after it, or `None` if it is not
@@ -143,7 +174,7 @@ impl Verifications<'_> {
         self,
         id: VerificationId,
         now_ms: i64,
-    ) -> Result<Option<Verification>, StoreError> {
+    ) -> Result<Option<Checked>, StoreError> {
         let transaction = self.store.begin().await?;
         let counted = self
             .close(
@@ -155,11 +186,7 @@ impl Verifications<'_> {
                 [now_ms.into(), id.0.into(), now_ms.into()],
             )
             .await?;
-        match counted.is_some() {
-            true => self.store.commit(transaction).await?,
-            false => transaction.rollback().await?,
-        }
-        Ok(counted)
+        self.finish(transaction, counted, now_ms).await
     }
 
     /// Cancels it. Returns `None`, and changes nothing, if it is not pending at `now_ms`.
@@ -211,8 +238,26 @@ impl Verifications<'_> {
         let mark = self.store.sql(&sql, [now_ms.into(), i64::from(most).into()]);
         let rows = transaction.query_all_raw(mark).await?;
         let expired = rows.iter().map(Verification::from_row).collect::<Result<Vec<_>, _>>()?;
+        queue_events(&transaction, &expired, now_ms).await?;
         self.store.commit(transaction).await?;
         Ok(expired)
+    }
+
+    /// Commits a check, with the event of the end if it was one. Rolls back if no pending verification was found.
+    async fn finish(
+        self,
+        transaction: DatabaseTransaction,
+        checked: Option<Verification>,
+        now_ms: i64,
+    ) -> Result<Option<Checked>, StoreError> {
+        let Some(verification) = checked else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let checked = std::slice::from_ref(&verification);
+        let webhooks = queue_events(&transaction, checked, now_ms).await?;
+        self.store.commit(transaction).await?;
+        Ok(Some(Checked { verification, webhooks }))
     }
 
     /// Executes `UPDATE verifications SET` with the rest of the statement, which finds one row at most, and returns it.

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
 use crate::store::StoreError;
-use crate::store::deliveries::privacy::masked_digits;
+use crate::store::deliveries::privacy::{BODY_COLUMNS, MASK_BODIES, masked_digits};
 use crate::store::sql::bulk::Bulk;
 use crate::store::sql::bulk::Column::{Text, Uuid as Id};
 use crate::store::sql::id_time::{ID_CLOCK_SKEW_MS, min_id_at};
@@ -19,6 +19,10 @@ static MASK: Bulk = Bulk::new(
     &[Id, Text, Text, Text, Text, Text],
     "WHERE verifications.id = v.column1",
 );
+
+/// The event of an end that was recorded after the last call had been masked. Events before that were masked with it.
+static MASK_EVENTS: Bulk =
+    Bulk::new(MASK_BODIES, BODY_COLUMNS, "WHERE webhook_attempts.verification_id = v.column1");
 
 /// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,18 +58,22 @@ impl Verifications<'_> {
         );
         let found = self.store.job_reader.query_all_raw(statement).await?;
         let mut rows = MASK.rows(found.len());
+        let mut events = MASK_EVENTS.rows(found.len());
         let mut last = None;
         for row in &found {
             let (id, phone): (Uuid, String) = row.try_get_many_by_index()?;
             let phone = record::phone("verifications", &phone)?;
-            rows.push([
-                id.into(),
-                phone.masked().into(),
+            let digits: [Value; 4] = [
                 phone.international().into(),
                 masked_digits(phone, "84").into(),
                 phone.national().into(),
                 masked_digits(phone, "0").into(),
-            ]);
+            ];
+            let [abroad, masked_abroad, home, masked_home] = digits.clone();
+            let masked = phone.masked().into();
+            rows.push([id.into(), masked, abroad, masked_abroad, home, masked_home]);
+            let [abroad, masked_abroad, home, masked_home] = digits;
+            events.push([id.into(), abroad, masked_abroad, home, masked_home]);
             last = Some(VerificationId(id));
         }
         let next = last.filter(|_| found.len() == limit as usize);
@@ -74,6 +82,7 @@ impl Verifications<'_> {
         }
         let transaction = self.store.begin().await?;
         let masked = MASK.execute(&transaction, &[], rows).await?;
+        MASK_EVENTS.execute(&transaction, &[], events).await?;
         self.store.commit(transaction).await?;
         Ok(MaskedVerifications { verifications: masked, next })
     }

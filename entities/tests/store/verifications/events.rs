@@ -95,7 +95,7 @@ async fn of_a_thousand_wrong_codes_at_once_five_count(database: Arc<Database>) {
     let mut attempts = Vec::new();
     for guess in guesses.collect::<Vec<_>>() {
         if let Some(after) = guess.await.unwrap().unwrap() {
-            attempts.push(after.state.attempts);
+            attempts.push(after.verification.state.attempts);
         }
     }
     attempts.sort_unstable();

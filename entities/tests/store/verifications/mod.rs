@@ -13,6 +13,7 @@ use crate::world::{World, otp_at, paid, refunded};
 
 mod events;
 mod sends;
+mod webhooks;
 
 pub const TTL_MS: i64 = 300_000;
 /// Longer than a phone's window.

@@ -224,7 +224,7 @@ async fn an_approval_while_a_call_is_placed_marks_the_call_that_was_heard(databa
     let stale = verifications.approve(id(&first), first.delivery_id, at_ms).await.unwrap();
     assert_eq!(stale, None);
     let approved = verifications.approve(id(&first), second.delivery_id, at_ms).await.unwrap();
-    assert_eq!(approved.unwrap().approved_at_ms(), Some(at_ms));
+    assert_eq!(approved.unwrap().verification.approved_at_ms(), Some(at_ms));
     let converted = async |world: &World, debit: &Debit| {
         let found = world.store.deliveries().get(world.account, debit.delivery_id).await.unwrap();
         found.unwrap().converted

@@ -72,6 +72,12 @@ impl Ledger<'_> {
             ok: unsent == 0,
             detail: format!("{unsent} ends without an attempt for an active webhook endpoint"),
         });
+        let untold = self.count(&snapshot, verifications::UNSENT, slack.map(Value::from)).await?;
+        checks.push(Check {
+            name: "every_verification_end_is_told",
+            ok: untold == 0,
+            detail: format!("{untold} ends without an attempt for an active webhook endpoint"),
+        });
         let slack = Value::from(LATE_COMMIT_MS);
         let unearned = self.count(&snapshot, earnings::UNEARNED, [slack]).await?;
         checks.push(Check {

@@ -2,6 +2,20 @@
 
 use super::invariants::Invariant;
 
+/// Ends of verifications that an endpoint should have received and did not, as for the ends of deliveries. An expiry is
+/// recorded later than it happens, by an unknown time.
+pub(super) const UNSENT: &str = "SELECT COUNT(*) FROM webhook_endpoints AS e \
+    JOIN verifications AS v ON v.account_id = e.account_id \
+    WHERE v.status IN ('approved', 'failed') AND NOT v.test \
+    AND v.closed_at_ms > COALESCE(e.resumed_at_ms, e.created_at_ms) + ? \
+    AND v.closed_at_ms > COALESCE(e.events_changed_at_ms, e.created_at_ms) + ? \
+    AND (e.paused_at_ms IS NULL OR v.closed_at_ms < e.paused_at_ms - ?) \
+    AND (e.removed_at_ms IS NULL OR v.closed_at_ms < e.removed_at_ms - ?) \
+    AND (',' || e.events || ',' LIKE '%,verification.*,%' \
+    OR ',' || e.events || ',' LIKE '%,verification.' || v.status || ',%') \
+    AND NOT EXISTS (SELECT 1 FROM webhook_attempts AS a \
+    WHERE a.verification_id = v.id AND a.endpoint_id = e.id)";
+
 pub(super) const INVARIANTS: [Invariant; 5] = [
     Invariant {
         name: "verifications_have_their_calls",
