@@ -70,6 +70,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .configure(account::referrals::routes)
                 .configure(operators::routes)
                 .configure(account::deliveries::routes)
+                .configure(account::verifications::routes)
                 .configure(developer::api_keys::routes)
                 .configure(developer::test_otp::routes)
                 .configure(developer::allowlist::routes)

@@ -268,15 +268,25 @@ impl List for Verifications {
     }
 
     fn cursor(place: VerificationCursor) -> String {
-        let (high, low) = place.id.0.as_u64_pair();
-        cursor::write(CURSOR_TAG, [place.created_at_ms as u64, high, low])
+        write_cursor(place)
     }
 
     fn place(cursor: &str) -> Option<VerificationCursor> {
-        let [created_at_ms, high, low] = cursor::read(CURSOR_TAG, cursor)?;
-        Some(VerificationCursor {
-            created_at_ms: created_at_ms as i64,
-            id: VerificationId(Uuid::from_u64_pair(high, low)),
-        })
+        read_cursor(cursor)
     }
+}
+
+/// A place in the list as a cursor.
+pub fn write_cursor(place: VerificationCursor) -> String {
+    let (high, low) = place.id.0.as_u64_pair();
+    cursor::write(CURSOR_TAG, [place.created_at_ms as u64, high, low])
+}
+
+/// The place of a cursor; `None` if it is not one of this list.
+pub fn read_cursor(text: &str) -> Option<VerificationCursor> {
+    let [created_at_ms, high, low] = cursor::read(CURSOR_TAG, text)?;
+    Some(VerificationCursor {
+        created_at_ms: created_at_ms as i64,
+        id: VerificationId(Uuid::from_u64_pair(high, low)),
+    })
 }

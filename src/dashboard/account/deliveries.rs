@@ -5,9 +5,7 @@ use actix_web::{HttpRequest, web};
 use maud::{Markup, html};
 use nexo_domain::billing::ledger::EntryKind;
 use nexo_domain::call::outcome::Status;
-use nexo_domain::customer_fields::Reference;
 use nexo_domain::ids::DeliveryId;
-use nexo_domain::phone::Phone;
 use nexo_domain::phone::carrier_plan::Carrier;
 use nexo_entities::store::deliveries::Delivery;
 use nexo_entities::store::deliveries::pages::{DeliveryFilter, DeliveryPage};
@@ -15,12 +13,13 @@ use nexo_entities::store::ledger::entries::DeliveryEntry;
 use nexo_entities::store::ledger::posting::CallAttempt;
 
 use super::date_range::{end_ms, preset_links, start_ms};
+use super::search::Searched;
 use crate::api;
 use crate::dashboard::components::*;
 use crate::dashboard::locale::Locale;
 use crate::dashboard::texts::developer::test_otp;
 use crate::dashboard::texts::figures::{Decimal, Percent};
-use crate::dashboard::texts::{Text, Translate, deliveries as texts};
+use crate::dashboard::texts::{Text, Translate, deliveries as texts, verifications};
 use crate::dashboard::web::*;
 
 const PAGE_SIZE: u32 = 30;
@@ -79,16 +78,10 @@ impl SearchForm {
         self.pairs().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// The filter; `Err` if the search text is neither a phone number nor a reference. Ids are handled before.
-    fn filter(&self, l: Locale, site: &SiteState) -> Result<DeliveryFilter, ()> {
-        let typed = self.search.as_str();
-        let phone = parse_phone(typed, site);
-        let reference = match typed {
-            "" => None,
-            _ if phone.is_some() => None,
-            _ => Some(Reference::parse(typed).ok_or(())?),
-        };
-        Ok(DeliveryFilter {
+    /// The filter; `None` if the search text is neither a phone number nor a reference. Ids are handled before.
+    fn filter(&self, l: Locale, site: &SiteState) -> Option<DeliveryFilter> {
+        let Searched { phone, reference } = Searched::parse(&self.search, site)?;
+        Some(DeliveryFilter {
             status: Status::named(&self.status),
             carrier: Carrier::named(&self.carrier),
             phone,
@@ -97,17 +90,6 @@ impl SearchForm {
             to_ms: end_ms(l, &self.to),
         })
     }
-}
-
-/// Parses a phone number as people type it: `0981 234 567`, `+84…`, `84…`.
-fn parse_phone(typed: &str, site: &SiteState) -> Option<Phone> {
-    let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
-    let is_allowed = |c: char| c.is_ascii_digit() || " +-.()".contains(c);
-    if !typed.chars().all(is_allowed) {
-        return None;
-    }
-    let national = digits.strip_prefix("84").or_else(|| digits.strip_prefix('0'));
-    Phone::parse(&format!("+84{}", national?), &site.routing.plan).ok()
 }
 
 async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
@@ -122,8 +104,8 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
         query(&request, "after").and_then(|text| api::resources::deliveries::read_cursor(&text));
     let filter = form.filter(l, &site);
     let page = match &filter {
-        Ok(filter) => site.store.deliveries().page(member.id(), filter, after, PAGE_SIZE).await?,
-        Err(()) => DeliveryPage { deliveries: Vec::new(), next: None },
+        Some(filter) => site.store.deliveries().page(member.id(), filter, after, PAGE_SIZE).await?,
+        None => DeliveryPage { deliveries: Vec::new(), next: None },
     };
     let newest = after.map(|_| form.link(PATH, ""));
     let next =
@@ -135,7 +117,7 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
         }))
         (search_form(l, &form))
         (preset_links(l, (&form.from, &form.to), |from, to| form.with_dates(from, to).link(PATH, "")))
-        @if filter.is_err() {
+        @if filter.is_none() {
             (error_notice(&l.t_with(texts::SEARCH_WRONG, &[("text", &form.search)])))
         }
         @if page.deliveries.is_empty() {
@@ -147,8 +129,8 @@ async fn show(request: HttpRequest, member: Member, site: Site) -> PageResult {
         p.faint.small { (l.zone_note()) }
     };
     let status = match filter {
-        Ok(_) => StatusCode::OK,
-        Err(()) => StatusCode::BAD_REQUEST,
+        Some(_) => StatusCode::OK,
+        None => StatusCode::BAD_REQUEST,
     };
     let page = Page::new(NavItem::Deliveries, l.t(texts::TITLE), body).with_status(status);
     Ok(page.respond(&member))
@@ -185,7 +167,7 @@ async fn csv(
     site: Site,
     edge: web::Data<api::ApiState>,
 ) -> PageResult {
-    let Ok(filter) = SearchForm::of(&request).filter(member.locale(), &site) else {
+    let Some(filter) = SearchForm::of(&request).filter(member.locale(), &site) else {
         return Err(PageError::not_found(member.locale()));
     };
     let response = api::resources::deliveries::whole_csv(&request, edge, member.id(), filter).await;
@@ -245,6 +227,10 @@ fn facts(l: Locale, delivery: &Delivery) -> Markup {
                 @if let Some(code) = &delivery.error_code {
                     dt { (l.t(texts::ERROR_CODE)) } dd { code { (code) } }
                 }
+                @if let Some(verification) = delivery.verification_id {
+                    dt { (l.t(verifications::ONE_TITLE)) }
+                    dd { a href=(verification_path(verification)) { (verification) } }
+                }
                 @if let Some(reference) = &delivery.fields.reference {
                     dt { (l.t(texts::REFERENCE)) } dd { (reference) }
                 }
@@ -290,7 +276,13 @@ fn entry_name(l: Locale, kind: EntryKind) -> &'static str {
     }
 }
 
-fn call(l: Locale, site: &SiteState, delivery: &Delivery, calls: &[CallAttempt]) -> Markup {
+/// The ladder of each gateway that was tried, live while the call is in progress.
+pub(super) fn call(
+    l: Locale,
+    site: &SiteState,
+    delivery: &Delivery,
+    calls: &[CallAttempt],
+) -> Markup {
     let far_end = delivery.phone.to_string();
     let progress = match delivery.status {
         Status::Sent => site.live_deliveries.progress(delivery.id),

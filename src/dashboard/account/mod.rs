@@ -1,4 +1,4 @@
-//! An account's pages: overview, deliveries, wallet, referrals, settings, limits.
+//! An account's pages: overview, deliveries, verifications, wallet, referrals, settings, limits.
 
 pub(super) mod access_review;
 mod date_range;
@@ -6,6 +6,8 @@ pub(super) mod deliveries;
 pub(super) mod limits;
 pub mod overview;
 pub(super) mod referrals;
+mod search;
 pub(super) mod settings;
 pub(super) mod top_up;
+pub(super) mod verifications;
 pub(super) mod wallet;

@@ -9,6 +9,7 @@ mod fields;
 pub(super) mod ladder;
 mod limits;
 mod table;
+mod verifications;
 mod webhook_attempts;
 
 pub(super) use billing::{
@@ -28,6 +29,10 @@ pub(super) use fields::{Confirmation, Field, button_form, hidden, select};
 pub(super) use limits::{quota_name, quota_table};
 pub(super) use table::Column::{Actions, Head, Left, Right};
 pub(super) use table::{cursor_link, offset_pager, pager, table};
+pub(super) use verifications::{
+    attempts_left, calls_made, verification_path, verification_pills, verification_status_name,
+    verification_table,
+};
 pub(super) use webhook_attempts::{
     attempt_path, attempt_state, attempt_table, is_finished, replay_button, response_summary,
 };

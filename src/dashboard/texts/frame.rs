@@ -6,6 +6,7 @@ texts! {
     MAIN_NAVIGATION = "Main", "Điều hướng chính";
     OVERVIEW = "Overview", "Tổng quan";
     DELIVERIES = "Deliveries", "Cuộc gọi OTP";
+    VERIFICATIONS = "Verifications", "Xác minh";
     API_KEYS = "API keys", "Khóa API";
     WEBHOOKS = "Webhooks", "Webhook";
     INTEGRATIONS = "Integrations", "Tích hợp";

@@ -88,6 +88,7 @@ pub mod landing;
 pub mod operators;
 pub mod overview;
 pub mod referrals;
+pub mod verifications;
 pub mod wallet;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub const SECOND_FACTOR_PATH: &str = "/dashboard/settings/second-factor";
 pub enum NavItem {
     Overview,
     Deliveries,
+    Verifications,
     ApiKeys,
     Webhooks,
     Integrations,
@@ -32,6 +33,7 @@ impl NavItem {
     pub const MEMBER: [NavItem; 10] = [
         NavItem::Overview,
         NavItem::Deliveries,
+        NavItem::Verifications,
         NavItem::ApiKeys,
         NavItem::Webhooks,
         NavItem::Integrations,
@@ -58,6 +60,7 @@ impl NavItem {
         match self {
             NavItem::Overview => ("/dashboard", frame::OVERVIEW, "M4 13h6V4H4zM14 20h6v-9h-6zM14 7h6V4h-6zM4 20h6v-3H4z"),
             NavItem::Deliveries => ("/dashboard/deliveries", frame::DELIVERIES, "M5 4h4l2 5-2.5 1.5a11 11 0 0 0 5 5L15 13l5 2v4a2 2 0 0 1-2 2A15 15 0 0 1 3 6a2 2 0 0 1 2-2z"),
+            NavItem::Verifications => ("/dashboard/verifications", frame::VERIFICATIONS, "M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6zM9 12l2 2 4-4"),
             NavItem::ApiKeys => ("/dashboard/api-keys", frame::API_KEYS, "M14 10a4 4 0 1 1-4-4 4 4 0 0 1 4 4zM13 13l7 7M17 17l2-2"),
             NavItem::Webhooks => ("/dashboard/webhooks", frame::WEBHOOKS, "M4 12h5M15 12h5M9 12a3 3 0 1 0 6 0 3 3 0 1 0-6 0zM7 5l2.5 4.5M17 5l-2.5 4.5"),
             NavItem::Integrations => ("/dashboard/integrations", frame::INTEGRATIONS, "M9 4v4M15 4v4M6 8h12v4a6 6 0 0 1-12 0zM12 18v3"),

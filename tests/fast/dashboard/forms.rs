@@ -189,6 +189,10 @@ async fn one_of_each(gateway: &Gateway, lan: &mut Visitor) -> BTreeMap<&'static 
     let attempt = receiver.next().header("x-nexo-attempt-id").to_owned();
     let integrations = "/dashboard/integrations";
     lan.submit(integrations, integrations, &[("name", "login"), ("kind", "logto")]).await;
+    let url = format!("{}/api/v1/verifications", gateway.url);
+    let body = format!(r#"{{"phone":"{}"}}"#, phone(90));
+    let started = answer(client().post(url).bearer_auth(&key).body(body)).await;
+    assert_eq!(started.status, 202, "{}", started.text);
     waiting::one_of_each(gateway, lan, LAN).await;
     let accounts = gateway.nexo(&["account", "list"]);
     let text = |id: &serde_json::Value| id.as_str().unwrap().to_owned();
@@ -200,6 +204,7 @@ async fn one_of_each(gateway: &Gateway, lan: &mut Visitor) -> BTreeMap<&'static 
         ("top-up", waiting::top_up(gateway, LAN, "10.00").0),
         ("webhooks", lan.id_after(hooks, "/dashboard/webhooks/").await),
         ("webhook-attempts", attempt),
+        ("verifications", text(&started.json["id"])),
     ])
 }
 

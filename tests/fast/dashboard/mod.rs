@@ -1,4 +1,5 @@
-//! Tests of the dashboard: accounts, forms, isolation of accounts, API keys, limits, webhooks and deliveries.
+//! Tests of the dashboard: accounts, forms, isolation of accounts, API keys, limits, webhooks,
+//! deliveries and verifications.
 
 mod account_security;
 mod accounts;
@@ -14,4 +15,5 @@ mod sign_in_limits;
 mod tenants;
 mod test_otp;
 mod totp;
+mod verifications;
 mod webhooks;

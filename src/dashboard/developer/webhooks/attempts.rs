@@ -58,7 +58,7 @@ async fn show(member: Member, id: Id, site: Site) -> PageResult {
                     }
                     @if let Some(verification) = attempt.verification_id {
                         dt { (l.t(texts::VERIFICATION)) }
-                        dd { a href={ "/dashboard/verifications/" (verification) } { (verification) } }
+                        dd { a href=(verification_path(verification)) { (verification) } }
                     }
                     @if has_delivery {
                         dt { (l.t(texts::DELIVERY)) }

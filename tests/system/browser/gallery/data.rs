@@ -6,17 +6,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nexo_domain::call::outcome::ERROR_CODES;
 use nexo_domain::call::steps::{CallStep, StepKind};
 use nexo_domain::ids::AttemptId;
+use nexo_domain::installation_secret::InstallationSecret;
+use nexo_domain::verification::code::{CodeKey, CodeLength};
 use nexo_entities::store::ledger::posting::CallAttempt;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use harness::past::{Past, PastOtp};
 use harness::visitor::{PASSWORD, Visitor};
-use harness::{Customer, Gateway, Receiver, client, ports, waiting};
+use harness::{Customer, Gateway, Receiver, answer, client, phone, ports, waiting};
 
 pub const MEMBER: &str = "lan.nguyen@cong-ty-thuong-mai.example.com";
 pub const NEWCOMER: &str = "moi@example.com";
 pub const OPERATOR: &str = "op@example.com";
 const SUSPENDED: &str = "spam@example.net";
+
+/// The secret of the installation.
+pub const SECRET: &str = "0101010101010101010101010101010101010101010101010101010101010101";
 
 const DAY_MS: i64 = 86_400_000;
 /// The deliveries of each outcome.
@@ -43,6 +49,7 @@ pub async fn fill(gateway: &Gateway) -> Scene {
     let customer = keys(gateway, &mut lan).await;
     let receiver = webhooks(gateway, &mut lan).await;
     integrations(gateway);
+    verifications(&customer).await;
     let mut past = Past::of(gateway, &customer, MEMBER).await;
     past.otps(month()).await;
     let now_ms = now_ms();
@@ -93,7 +100,8 @@ async fn keys(gateway: &Gateway, lan: &mut Visitor) -> Customer {
 /// An endpoint that answers, one that does not, and a paused one.
 async fn webhooks(gateway: &Gateway, lan: &mut Visitor) -> Receiver {
     let receiver = Receiver::start();
-    gateway.add_webhook(MEMBER, &receiver.url());
+    let add = ["webhook", "add", "--account", MEMBER, "--url", &receiver.url()];
+    gateway.nexo(&[&add[..], &["--events", "otp.*,verification.*"]].concat());
     let closed = format!("http://127.0.0.1:{}/webhooks/nexo/otp-events", ports::free_ports(1));
     gateway.add_webhook(MEMBER, &closed);
     let paused = gateway.add_webhook(MEMBER, "http://127.0.0.1:9/staging");
@@ -111,6 +119,33 @@ fn integrations(gateway: &Gateway) {
         ("auth0", "Auth0"),
     ] {
         gateway.nexo(&[&create[..], &[kind, "--name", name]].concat());
+    }
+}
+
+/// Verifications in each state, told to the first endpoint.
+async fn verifications(customer: &Customer) {
+    let key = CodeKey::of(&InstallationSecret::from_hex(SECRET).unwrap());
+    let post = async |path: &str, body: Value| {
+        let request = customer.http.post(format!("{}/{path}", customer.api));
+        let answered = answer(request.bearer_auth(&customer.key).body(body.to_string())).await;
+        assert!(answered.status < 300, "{}", answered.text);
+        answered.json
+    };
+    for (n, guesses) in [("pending", 2), ("approved", 1), ("failed", 5), ("canceled", 0)] {
+        let reference = format!("đơn-hàng-2026-12-01-{n}");
+        let body = json!({ "phone": phone(90), "reference": reference, "metadata": { "cart": n } });
+        let started = post("verifications", body).await;
+        let id = started["id"].as_str().unwrap();
+        let code = key.code(id.parse().unwrap(), CodeLength::default());
+        let code: String = code.digits().iter().map(|digit| digit.to_string()).collect();
+        for _ in 0..guesses {
+            // Eight digits are never the code of a verification with six.
+            let code = if n == "approved" { &code } else { "00000000" };
+            post(&format!("verifications/{id}/check"), json!({ "code": code })).await;
+        }
+        if n == "canceled" {
+            post(&format!("verifications/{id}/cancel"), json!({})).await;
+        }
     }
 }
 

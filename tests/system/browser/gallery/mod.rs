@@ -12,8 +12,11 @@ use data::{MEMBER, NEWCOMER, OPERATOR};
 use harness::visitor::Visitor;
 use harness::{Backend, Gateway, phone};
 
-const OPEN: [(&str, &str); 2] =
-    [("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"), ("NEXO_WEBHOOKS__ALLOW_HTTP", "true")];
+const OPEN: [(&str, &str); 3] = [
+    ("NEXO_WEBHOOKS__ALLOW_PRIVATE", "true"),
+    ("NEXO_WEBHOOKS__ALLOW_HTTP", "true"),
+    ("NEXO_VERIFY__SECRET", data::SECRET),
+];
 
 const PUBLIC: [(&str, &str); 8] = [
     ("landing", "/en"),
@@ -28,6 +31,7 @@ const PUBLIC: [(&str, &str); 8] = [
 const OF_NEWCOMER: [(&str, &str); 7] = [
     ("new-overview", "/dashboard"),
     ("new-deliveries", "/dashboard/deliveries"),
+    ("new-verifications", "/dashboard/verifications"),
     ("new-api-keys", "/dashboard/api-keys"),
     ("new-webhooks", "/dashboard/webhooks"),
     ("new-integrations", "/dashboard/integrations"),
@@ -38,6 +42,7 @@ const OF_MEMBER: [(&str, &str); 15] = [
     ("overview", "/dashboard"),
     ("deliveries", "/dashboard/deliveries"),
     ("deliveries-none", "/dashboard/deliveries?carrier=gmobile&status=sent"),
+    ("verifications", "/dashboard/verifications"),
     ("test-otp", "/dashboard/test-otp"),
     ("api-keys", "/dashboard/api-keys"),
     ("webhooks", "/dashboard/webhooks"),
@@ -55,6 +60,9 @@ const OF_MEMBER: [(&str, &str); 15] = [
 const LINKED_OF_MEMBER: [(&str, &str, &str); 15] = [
     ("delivery", "/dashboard/deliveries?status=delivered", "tbody tr:nth-child(3) a"),
     ("delivery-failed", "/dashboard/deliveries?status=failed", "tbody a"),
+    ("verification", "/dashboard/verifications?status=approved", "tbody th a"),
+    ("verification-pending", "/dashboard/verifications?status=pending", "tbody th a"),
+    ("verification-failed", "/dashboard/verifications?status=failed", "tbody th a"),
     ("allowlist", "/dashboard/api-keys", "a[href$='/allowlist']"),
     ("key-rotate", "/dashboard/api-keys", "a[href$='/rotate']"),
     ("key-revoke", "/dashboard/api-keys", "a[href$='/revoke']"),
