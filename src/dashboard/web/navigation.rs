@@ -30,7 +30,7 @@ pub enum NavItem {
 
 impl NavItem {
     /// The pages of every member.
-    pub const MEMBER: [NavItem; 10] = [
+    pub const MEMBER: [NavItem; 11] = [
         NavItem::Overview,
         NavItem::Deliveries,
         NavItem::Verifications,

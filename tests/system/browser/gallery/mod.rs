@@ -28,7 +28,7 @@ const PUBLIC: [(&str, &str); 8] = [
     ("new-password", "/auth/new-password?token=x"),
     ("not-found", "/nothing"),
 ];
-const OF_NEWCOMER: [(&str, &str); 7] = [
+const OF_NEWCOMER: [(&str, &str); 8] = [
     ("new-overview", "/dashboard"),
     ("new-deliveries", "/dashboard/deliveries"),
     ("new-verifications", "/dashboard/verifications"),
@@ -38,7 +38,7 @@ const OF_NEWCOMER: [(&str, &str); 7] = [
     ("new-wallet", "/dashboard/wallet"),
     ("new-referrals", "/dashboard/referrals"),
 ];
-const OF_MEMBER: [(&str, &str); 15] = [
+const OF_MEMBER: [(&str, &str); 16] = [
     ("overview", "/dashboard"),
     ("deliveries", "/dashboard/deliveries"),
     ("deliveries-none", "/dashboard/deliveries?carrier=gmobile&status=sent"),
@@ -57,7 +57,7 @@ const OF_MEMBER: [(&str, &str); 15] = [
     ("docs", "/dashboard/docs"),
 ];
 /// Pages that a page of the member links to: a name, the page and the link on it.
-const LINKED_OF_MEMBER: [(&str, &str, &str); 15] = [
+const LINKED_OF_MEMBER: [(&str, &str, &str); 18] = [
     ("delivery", "/dashboard/deliveries?status=delivered", "tbody tr:nth-child(3) a"),
     ("delivery-failed", "/dashboard/deliveries?status=failed", "tbody a"),
     ("verification", "/dashboard/verifications?status=approved", "tbody th a"),
