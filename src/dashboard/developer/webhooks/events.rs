@@ -20,20 +20,27 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/webhooks/{id}/events").post(choose));
 }
 
-/// A checkbox for each pattern.
+/// The part of a form that chooses events.
 pub fn fields(l: Locale, chosen: EventFilter) -> Markup {
     html! {
         fieldset {
             legend { (l.t(texts::EVENTS)) }
-            div.checks {
-                @for pattern in EventFilter::all_patterns() {
-                    label.check {
-                        input type="checkbox" name=(FIELD) value=(pattern)
-                            checked[chosen.patterns().any(|one| one == pattern)];
-                        span {
-                            code { (pattern) } br;
-                            span.small.faint { (l.t(texts::meaning_of_pattern(pattern))) }
-                        }
+            (checkboxes(l, chosen))
+        }
+    }
+}
+
+/// A checkbox for each pattern.
+fn checkboxes(l: Locale, chosen: EventFilter) -> Markup {
+    html! {
+        div.checks {
+            @for pattern in EventFilter::all_patterns() {
+                label.check {
+                    input type="checkbox" name=(FIELD) value=(pattern)
+                        checked[chosen.patterns().any(|one| one == pattern)];
+                    span {
+                        code { (pattern) } br;
+                        span.small.faint { (l.t(texts::meaning_of_pattern(pattern))) }
                     }
                 }
             }
@@ -61,11 +68,11 @@ pub fn form(member: &Member, endpoint: &Endpoint) -> Markup {
     let l = member.locale();
     html! {
         section.card {
-            h2 { (l.t(texts::EVENTS)) }
+            h2 #events { (l.t(texts::EVENTS)) }
             p.lead { (l.t(texts::EVENTS_LEAD)) }
             form method="post" action={ (path_of(endpoint.id)) "/events" } {
                 (form_token(member))
-                (fields(l, endpoint.events))
+                fieldset aria-labelledby="events" { (checkboxes(l, endpoint.events)) }
                 button.second type="submit" { (l.t(texts::SAVE_EVENTS)) }
             }
         }
