@@ -8,12 +8,13 @@
 //! | the window is held by another code | 429 |
 //! | no answer by the deadline, but the debit is durable, ours or the one waited for | success |
 //! | no answer by the deadline, and no durable debit | 503 |
+//! | the request that was waited for has failed, and too little time is left for another call | 503 |
 //!
 //! The stored answer lives as long as the window, so it is read only if the window is held. A failure frees the request,
 //! as with an idempotency key.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nexo_actors::dispatch::Dispatched;
 use nexo_actors::dispatch::inflight::{Entered, StoredResponse};
@@ -27,6 +28,9 @@ use crate::api::error::ApiError;
 use crate::api::otp::idempotency::{POLL_INTERVAL, read_stored};
 use crate::api::otp::order::{OrderFacts, Request};
 use crate::api::state::ApiState;
+
+/// How long before the deadline no call is begun any more: its outcome could not be told.
+const MIN_CALL_TIME: Duration = Duration::from_secs(1);
 
 /// How a request succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +95,9 @@ pub(super) async fn ring_once(
                 Stored::Nothing => {}
             }
         }
+        if Instant::now() + MIN_CALL_TIME >= deadline {
+            return Err(ApiError::Overloaded);
+        }
         let order = otp.clone().order(key, state)?;
         let (facts, ours) = (OrderFacts::of(&order), in_flight.waiter());
         let dispatched = dispatcher.dispatch(order, Some(in_flight));
@@ -104,9 +111,6 @@ pub(super) async fn ring_once(
             Dispatched::WindowHeld { .. } if !is_held => lost = Some(facts.id),
             Dispatched::KeyTaken => {}
             dispatched => return facts.answer(dispatched, state).await.map(|_| Ring::First),
-        }
-        if Instant::now() >= deadline {
-            return Err(ApiError::Overloaded);
         }
     }
 }

@@ -77,7 +77,7 @@ async fn a_test_of_each_kind_leads_to_its_delivery() {
             (!seen.text.contains("data-live")).then_some(())
         })
         .await;
-        lan.get(&delivery).await.must_contain("delivered").must_contain("$0.000");
+        lan.get(&delivery).await.must_contain("delivered").must_contain("$0.00");
         // Refusals are shown as the API tells them.
         let busy = lan.submit(&path, &test, &[("ending", "95"), ("code", "482917")]).await;
         busy.must_contain("The API answered 502").must_contain("no_route");

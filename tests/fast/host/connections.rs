@@ -107,6 +107,15 @@ async fn a_refused_connection_is_answered_and_closed_and_a_reload_changes_the_li
     }
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body["error"], "overloaded");
+    // Supabase repeats a request at once on any Retry-After.
+    let mut refused = connect(&gateway, NEIGHBOUR);
+    let request =
+        request.replace("/send-otp", "/hooks/supabase/0190a000-0000-7000-8000-000000000000");
+    refused.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    refused.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+    assert!(!text.to_ascii_lowercase().contains("retry-after"), "{text}");
     // A trusted proxy has no limit of its own.
     let mut proxied: Vec<_> = (0..20).map(|_| connect(&gateway, [127, 0, 0, 1])).collect();
     for stream in &mut proxied {

@@ -180,12 +180,14 @@ async fn a_refused_call_frees_the_request(backend: Backend) {
         }
     }
     let database = database(&gateway).await;
+    // A request that waited may have begun a call of its own, which is still to be settled.
     until("every call is settled", Duration::from_secs(20), async || {
-        (count(&database, "deliveries WHERE status = 'sent'").await == 0).then_some(())
+        let is_settled = count(&database, "deliveries WHERE status = 'sent'").await == 0
+            && count(&database, "idempotency").await == 1
+            && poor.balance().await.0 == "0.978";
+        is_settled.then_some(())
     })
     .await;
-    assert_eq!(count(&database, "idempotency").await, 1);
-    assert_eq!(poor.balance().await.0, "0.978");
     gateway.audit();
 }
 
@@ -280,12 +282,14 @@ async fn a_node_takes_over_when_the_other_nodes_call_is_refused() {
     if !Backend::Postgres.is_available() {
         return;
     }
-    let one = Gateway::start(Backend::Postgres, &[QUICK, NODE_A]);
-    let two = one.beside(&[QUICK, NODE_B]);
+    let silence = ["DISPATCH", "GATEWAY"].map(|of| format!("NEXO_CALLS__{of}_TIMEOUT_MS"));
+    let silence = silence.each_ref().map(|name| (name.as_str(), "1000"));
+    let one = Gateway::start(Backend::Postgres, &[QUICK, NODE_A, silence[0], silence[1]]);
+    let two = one.beside(&[NODE_B]);
     one.customer(EMAIL, "1.00");
     let on_one = AuthServer::create(&one, EMAIL, "logto");
     let on_two = on_one.at(&two);
-    // Silence for 2 s, then a refund; the second node's request waits, and then calls itself.
+    // Silence for 1 s, then a refund; the second node's request waits, and then calls itself.
     let phone = phone(97);
     let first = on_one.send(&phone, "482917");
     let second = async {
@@ -293,12 +297,9 @@ async fn a_node_takes_over_when_the_other_nodes_call_is_refused() {
         on_two.send(&phone, "482917").await
     };
     let (first, second) = tokio::join!(first, second);
-    assert_eq!(first.status, 502, "{first:?}");
-    assert!(
-        [502, 503].contains(&second.status) || is_replay(&second) || second.status == 200,
-        "{second:?}"
-    );
-    assert_ne!(second.status, 429, "{second:?}");
+    for refused in [&first, &second] {
+        assert_eq!((refused.status, refused.error()), (502, "no_route"), "{refused:?}");
+    }
     let database = database(&one).await;
     until("every call is settled", Duration::from_secs(20), async || {
         (count(&database, "deliveries WHERE status = 'sent'").await == 0).then_some(())

@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fantoccini::Locator;
-use harness::visitor::Visitor;
+use harness::visitor::{PASSWORD, Visitor};
 use harness::{Answer, Backend, Gateway, answer, client, phone};
 use ring::hmac;
 
@@ -58,7 +58,11 @@ async fn supabase(gateway: &Gateway, url: &str, secret: &str, phone: &str) -> An
 async fn walk(screen: Screen, language: &str, delivered: &str) {
     let gateway = Gateway::start(Backend::Sqlite, &[("NEXO_CALLS__REPEAT", "1")]);
     let email = "lan@example.com";
-    Visitor::signed_up(&gateway, email).await;
+    let mut visitor = Visitor::of(&gateway);
+    visitor.headers.push(("Accept-Language".to_owned(), language.to_owned()));
+    let fields = [("email", email), ("password", PASSWORD)];
+    let seen = visitor.submit("/auth/sign-up", "/auth/sign-up", &fields).await;
+    assert_eq!(seen.status, 303, "{}", seen.text);
     let mut b =
         Browser::open(&gateway.url, screen, language, &format!("integrations-{language}")).await;
     b.sign_in(email).await;
