@@ -9,7 +9,6 @@ pub mod database;
 pub mod deposits;
 pub mod http;
 pub mod input;
-pub mod installation;
 pub mod integrations;
 pub mod password;
 pub mod process;

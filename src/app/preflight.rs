@@ -17,7 +17,8 @@ use nexo_voice::speech::prompts::PromptSet;
 use super::{Ports, settings};
 use crate::config::Config;
 use crate::dashboard::Mailer;
-use crate::{database, installation, telemetry, trunks, voice};
+use crate::database::installation;
+use crate::{database, telemetry, trunks, voice};
 
 /// Finds what would keep a gateway with this configuration from starting.
 ///

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::cli::output::CommandOutput;
 use crate::cli::{args, database};
 use crate::config::Config;
-use crate::installation;
+use crate::database::installation;
 use crate::integrations::{self, HookKeys};
 
 /// The subcommands of `nexo integration`.

@@ -11,6 +11,8 @@ use nexo_entities::store::{Store, StoreError, sqlite_path};
 
 use crate::config::database::DatabaseConfig;
 
+pub mod installation;
+
 /// The migration that creates the table of the secret's check value.
 const SECRETS_MIGRATION: &str = "m0014_verifications";
 const ANOTHER: &str = "or set database.url to another database";
