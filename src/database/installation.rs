@@ -91,6 +91,7 @@ pub fn check(config: &Config, stored: Option<&[u8]>) -> anyhow::Result<()> {
     };
     match (secret, stored) {
         (Some(secret), Some(stored)) if secret.check_value() != *stored => Err(differs(config)),
+        (None, Some(_)) if secret_file(config).is_none() => Err(differs(config)),
         _ => Ok(()),
     }
 }
@@ -99,6 +100,12 @@ pub fn check(config: &Config, stored: Option<&[u8]>) -> anyhow::Result<()> {
 pub fn differs(config: &Config) -> anyhow::Error {
     let source = match secret_file(config) {
         Some(file) => file.display().to_string(),
+        None if config.verify.secret.is_none() => {
+            return anyhow!(
+                "the nodes of this database have a secret: set the same [verify] secret on this one; to do without it, \
+                 stop all nodes and run `nexo secret reset`"
+            );
+        }
         None => "[verify] secret".to_owned(),
     };
     anyhow!(
@@ -122,7 +129,8 @@ fn secret_file(config: &Config) -> Option<PathBuf> {
 /// Reads the file; `None` if it does not exist.
 fn read(path: &Path) -> anyhow::Result<Option<InstallationSecret>> {
     let shown = path.display();
-    let file = match File::open(path) {
+    // A named pipe must not keep the start waiting.
+    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.with_context(|| format!("cannot read the secret in {shown}"))?,
     };

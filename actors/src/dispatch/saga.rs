@@ -38,6 +38,8 @@ const REFUND_TIMEOUT: Duration = Duration::from_secs(3);
 enum DebitFailure {
     /// Nothing was debited.
     Refused(Dispatched),
+    /// Nothing was debited: another node's OTP holds the window for this long.
+    WindowHeld { left_ms: i64 },
     /// It is not known whether the debit was posted.
     InDoubt,
 }
@@ -140,14 +142,19 @@ impl Dispatcher {
                 route.admission.release(realm, order.phone, order.delivery_id);
                 replier.send(Dispatched::InDoubt);
             }
+            Err(DebitFailure::WindowHeld { left_ms }) => {
+                live.settled();
+                route.admission.release(realm, order.phone, order.delivery_id);
+                // Remember the other node's claim, to save the next query.
+                let until_ms = clock::boot_ms() + left_ms;
+                route.admission.hold(realm, order.phone, order.delivery_id, until_ms);
+                replier.send(Dispatched::WindowHeld {
+                    retry_after_seconds: retry_after_seconds(left_ms, 0).unwrap_or(1),
+                });
+            }
             Err(DebitFailure::Refused(refused)) => {
                 live.settled();
                 route.admission.release(realm, order.phone, order.delivery_id);
-                if let Dispatched::WindowHeld { retry_after_seconds } = refused {
-                    // Another node has claimed the window. Remember it, to save the next query.
-                    let until_ms = now_ms + i64::from(retry_after_seconds) * 1000;
-                    route.admission.hold(realm, order.phone, order.delivery_id, until_ms);
-                }
                 replier.send(refused);
             }
         }
@@ -193,9 +200,9 @@ impl Dispatcher {
                 self.short_wallets.note(order.account_id, total, Instant::now());
                 refused(Dispatched::FundsShort { total })
             }
-            Ok(Ok(Ok(DebitOutcome::WindowHeld { until_ms }))) => refused(Dispatched::WindowHeld {
-                retry_after_seconds: retry_after_seconds(until_ms, windows.now_ms()).unwrap_or(1),
-            }),
+            Ok(Ok(Ok(DebitOutcome::WindowHeld { until_ms }))) => {
+                Err(DebitFailure::WindowHeld { left_ms: until_ms - windows.now_ms() })
+            }
             Ok(Ok(Ok(DebitOutcome::AccountClosed))) => refused(Dispatched::AccountClosed),
             Ok(Ok(Ok(DebitOutcome::KeyTaken))) => refused(Dispatched::KeyTaken),
             Ok(Ok(Ok(DebitOutcome::NotResendable))) => refused(Dispatched::NotResendable),

@@ -66,6 +66,8 @@ pub(super) async fn ring_once(
     let dispatcher = &state.dispatcher;
     // The OTP of this request that another node's OTP kept from the window.
     let mut lost = None;
+    // An older window may end between the read and the debit, and the same request on another node be next.
+    let mut may_read_again = true;
     loop {
         let in_flight = match dispatcher.in_flight.enter(&request) {
             Entered::First(in_flight) => in_flight,
@@ -108,7 +110,10 @@ pub(super) async fn ring_once(
         };
         match dispatched {
             // The window was claimed since it was found free; perhaps by the same request.
-            Dispatched::WindowHeld { .. } if !is_held => lost = Some(facts.id),
+            Dispatched::WindowHeld { .. } if !is_held || may_read_again => {
+                may_read_again &= !is_held;
+                lost = Some(facts.id);
+            }
             Dispatched::KeyTaken => {}
             dispatched => return facts.answer(dispatched, state).await.map(|_| Ring::First),
         }

@@ -60,6 +60,10 @@ async fn caller<'s>(
 ) -> Result<(Arc<Key>, &'s CodeKey), ApiError> {
     let key = authorize(request, state).await?;
     let codes = state.codes.as_ref().ok_or(ApiError::VerifyNotConfigured)?;
+    // Without a lease another node may have started with another secret, and codes by the old one count no more.
+    if !state.dispatcher.lease.is_valid() {
+        return Err(ApiError::Overloaded);
+    }
     Ok((key, codes))
 }
 

@@ -98,8 +98,11 @@ fn a_node_with_another_secret_does_not_start() {
     assert_eq!(code, Some(1), "{error}");
     assert!(error.contains("[verify] secret is not the secret"), "{error}");
     assert_eq!(gateway.query("SELECT COUNT(*) FROM nodes"), "1");
-    // One without a secret serves everything else, and one with the same secret everything.
-    drop(gateway.beside(&[(SECRET, ""), ("NEXO_CLUSTER__NODE", "c")]));
+    // One without a secret could neither check its codes nor read what is encrypted under it.
+    for command in [&["serve"][..], &["config", "check"]] {
+        let error = gateway.fail(&[(SECRET, ""), ("NEXO_CLUSTER__NODE", "c")], command);
+        assert!(error.contains("set the same [verify] secret on this one"), "{error}");
+    }
     drop(gateway.beside(&[("NEXO_CLUSTER__NODE", "d")]));
     let error = gateway.fail(&[(SECRET, OTHER)], &["config", "check"]);
     assert!(error.contains("nexo secret reset"), "{error}");

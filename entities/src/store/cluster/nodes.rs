@@ -118,8 +118,9 @@ impl Cluster<'_> {
                 lease_until_ms: lease_until_ms.unwrap_or(0),
             });
         };
-        if let Some(check) = &start.secret {
-            secret::ensure_same(self.store, &transaction, check).await?;
+        match &start.secret {
+            Some(check) => secret::ensure_same(self.store, &transaction, check).await?,
+            None => secret::ensure_none(self.store, &transaction).await?,
         }
         inherit(&transaction, start.name, epoch, start.at_ms).await?;
         self.store.commit(transaction).await?;

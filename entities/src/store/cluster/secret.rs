@@ -53,6 +53,21 @@ pub(super) async fn ensure_same(
     Err(StoreError::Contended)
 }
 
+/// Checks that the nodes of the database have no secret either.
+///
+/// # Errors
+/// [`StoreError::SecretDiffers`].
+pub(super) async fn ensure_none(
+    store: &Store,
+    transaction: &DatabaseTransaction,
+) -> Result<(), StoreError> {
+    let stored = store.sql("SELECT 1 FROM installation_secret", []);
+    match scalar::<i32>(transaction, stored).await? {
+        Some(_) => Err(StoreError::SecretDiffers),
+        None => Ok(()),
+    }
+}
+
 impl Cluster<'_> {
     /// Deletes the check value if no node runs, so that the next start may use another secret. Every epoch ends, so
     /// that a node that was suspended has to start again, and compares its secret then.
