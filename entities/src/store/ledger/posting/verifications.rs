@@ -48,13 +48,20 @@ static READ_RESENDABLE: Bulk = Bulk::new(
      AND o.expires_at_ms > v.column2 AND o.sends < 5",
 );
 
-/// One that has expired stays pending, so that the job marks it. `+ 0` keeps SQLite from searching by the time.
-static CANCEL_REPLACED: Bulk = Bulk::new(
-    "UPDATE verifications SET status = 'canceled', closed_at_ms = v.column5, replaced_by = v.column1",
+/// Selects the pending verifications that new ones replace. One that has expired stays pending, so that the job marks it.
+/// `CROSS JOIN` makes SQLite look up those of each row, rather than the rows of all pending ones.
+static READ_REPLACED: Bulk = Bulk::new(
+    "SELECT o.id, v.column1, v.column5",
     &[Id, Id, Bool, Text, Int],
-    "WHERE verifications.account_id = v.column2 AND verifications.phone = v.column4 \
-     AND verifications.status = 'pending' AND verifications.test = v.column3 \
-     AND verifications.expires_at_ms + 0 > v.column5 AND verifications.id <> v.column1",
+    "CROSS JOIN verifications AS o WHERE o.account_id = v.column2 AND o.phone = v.column4 \
+     AND o.status = 'pending' AND o.test = v.column3 AND o.expires_at_ms > v.column5 \
+     AND o.id <> v.column1",
+);
+
+static CANCEL_REPLACED: Bulk = Bulk::new(
+    "UPDATE verifications SET status = 'canceled', replaced_by = v.column2, closed_at_ms = v.column3",
+    &[Id, Id, Int],
+    "WHERE verifications.id = v.column1 AND verifications.closed_at_ms IS NULL",
 );
 
 /// The steps of [`take_back`], for verifications in column 1 and deliveries in column 2. Deliveries are locked before
@@ -63,7 +70,7 @@ static TAKE_BACK: [Bulk; 5] = [
     Bulk::new(
         "UPDATE deliveries SET verification_id = NULL, converted = NULL",
         &[Id, Id],
-        "WHERE deliveries.id = v.column2 AND deliveries.verification_id = v.column1",
+        "WHERE deliveries.id = v.column2",
     ),
     // The mark of an approval that came while the call was being placed moves to the call that was heard.
     Bulk::new(
@@ -179,7 +186,7 @@ pub(super) async fn cancel_replaced(
     transaction: &DatabaseTransaction,
     decision: &BatchDecision<'_>,
 ) -> Result<(), StoreError> {
-    let mut rows = CANCEL_REPLACED.rows(0);
+    let mut rows = READ_REPLACED.rows(0);
     for (debit, ..) in decision.posted() {
         if let Some(VerificationSend { sent, kind: SendKind::Start { .. } }) = debit.verification {
             rows.push([
@@ -190,6 +197,18 @@ pub(super) async fn cancel_replaced(
                 debit.created_at_ms.into(),
             ]);
         }
+    }
+    let found = READ_REPLACED.query(transaction, &[], rows).await?;
+    let mut replaced = Vec::with_capacity(found.len());
+    for row in &found {
+        let (id, by, at_ms): (Uuid, Uuid, i64) = row.try_get_many_by_index()?;
+        replaced.push((id, by, at_ms));
+    }
+    // Every node locks verifications in the same order.
+    replaced.sort_unstable();
+    let mut rows = CANCEL_REPLACED.rows(replaced.len());
+    for (id, by, at_ms) in replaced {
+        rows.push([id.into(), by.into(), at_ms.into()]);
     }
     CANCEL_REPLACED.execute(transaction, &[], rows).await?;
     Ok(())
@@ -230,7 +249,7 @@ pub(super) mod tests {
 
     /// For the test that no statement of a batch scans a table.
     pub(in crate::store::ledger::posting) fn statements() -> Vec<&'static Bulk> {
-        let own = [&INSERT, &COUNT_SEND, &READ_RESENDABLE, &CANCEL_REPLACED];
+        let own = [&INSERT, &COUNT_SEND, &READ_RESENDABLE, &READ_REPLACED, &CANCEL_REPLACED];
         own.into_iter().chain(&TAKE_BACK).collect()
     }
 
