@@ -86,7 +86,7 @@ async fn a_test_of_each_kind_leads_to_its_delivery() {
         letters.must_contain("invalid_code");
     }
     // A test is no use, and costs nothing.
-    lan.get("/dashboard/wallet").await.must_contain("$0.110");
+    lan.get("/dashboard/wallet").await.must_contain("$0.11");
     gateway.audit();
 }
 

