@@ -129,8 +129,11 @@ fn secret_file(config: &Config) -> Option<PathBuf> {
 /// Reads the file; `None` if it does not exist.
 fn read(path: &Path) -> anyhow::Result<Option<InstallationSecret>> {
     let shown = path.display();
-    // A named pipe must not keep the start waiting.
-    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+    // Opening a named pipe would wait for its other end.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        bail!("the secret in {shown} is not a regular file: put back a copy of it");
+    }
+    let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.with_context(|| format!("cannot read the secret in {shown}"))?,
     };

@@ -195,7 +195,10 @@ impl Dispatcher {
             return refused(Dispatched::Overloaded);
         }
         match tokio::time::timeout(DEBIT_TIMEOUT, outcome).await {
-            Ok(Ok(Ok(DebitOutcome::Posted { parts, after }))) => Ok((parts, after)),
+            Ok(Ok(Ok(DebitOutcome::Posted { parts, after }))) => {
+                self.short_wallets.note_paid(order.account_id);
+                Ok((parts, after))
+            }
             Ok(Ok(Ok(DebitOutcome::FundsShort { total }))) => {
                 self.short_wallets.note(order.account_id, total, Instant::now());
                 refused(Dispatched::FundsShort { total })

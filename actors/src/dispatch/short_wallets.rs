@@ -47,6 +47,13 @@ impl ShortWallets {
         self.0.insert(account, Short { total, retry_at: now + RETRY_INTERVAL });
     }
 
+    /// Notes that the wallet paid, so that it was not short. Usually it is not known here, and nothing is locked for long.
+    pub(super) fn note_paid(&self, account: AccountId) {
+        if self.0.contains_key(&account) {
+            self.forget(account);
+        }
+    }
+
     /// Forgets a wallet that has changed.
     pub fn forget(&self, account: AccountId) {
         self.0.remove(&account);
@@ -71,6 +78,13 @@ mod tests {
         let (wallets, account, now) =
             (ShortWallets::default(), AccountId(Uuid::now_v7()), Instant::now());
         assert_eq!(wallets.known(account, COST, now), None);
+        wallets.note(account, Micros::new(10), now);
+        assert_eq!(wallets.known(account, COST, now), Some(Micros::new(10)));
+        // The one that asked was paid: the change of the wallet is not announced yet.
+        let later = now + RETRY_INTERVAL;
+        assert_eq!(wallets.known(account, COST, later), None);
+        wallets.note_paid(account);
+        assert_eq!(wallets.known(account, COST, later), None);
         wallets.note(account, Micros::new(10), now);
         assert_eq!(wallets.known(account, COST, now), Some(Micros::new(10)));
         assert_eq!(wallets.known(account, Micros::new(10), now), None, "enough for a cheaper one");

@@ -72,6 +72,7 @@ async fn known_values(gateway: &Gateway, key: &str) -> String {
         ("/api/v1/deliveries/{id}", "path.id", id),
         ("/api/v1/deliveries", "query.cursor", cursor),
         ("/api/v1/ledger", "query.cursor", ""),
+        ("/api/v1/verifications", "query.cursor", ""),
     ]
     .map(|(path, parameter, value)| {
         format!(
