@@ -93,8 +93,8 @@ impl fmt::Debug for Fingerprint {
 pub enum Lifetime {
     /// [`RETENTION_MS`].
     Day,
-    /// As long as the OTP holds its phone's window. A later OTP for the phone replaces the response: whoever has claimed
-    /// the window knows that it is over.
+    /// As long as the OTP holds its phone's window. The next OTP that claims the window replaces the response: the claim
+    /// proves that the earlier window is over.
     PhoneWindow,
 }
 

@@ -14,7 +14,7 @@ use crate::phone::Phone;
 /// The request of a hook.
 ///
 /// Its key is stored, and a code has at most 8 digits. So it is an HMAC under a `key` that is not in the database:
-/// nobody can try all codes. Another code is another key, which finds the phone's window held.
+/// a reader of the database cannot try all codes. Another code is another key, which finds the phone's window held.
 pub fn request(
     key: &[u8],
     integration: IntegrationId,

@@ -50,8 +50,7 @@ impl CodeKey {
         code_at(*self.fraction(id), length)
     }
 
-    /// A number that is uniform over 128 bits for whoever does not know the key: the first half of the HMAC-SHA256 of
-    /// the id.
+    /// The first half of the HMAC-SHA256 of the id. Without the key it cannot be told from a uniform number of 128 bits.
     fn fraction(&self, id: VerificationId) -> Zeroizing<u128> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_ref())
             .expect("HMAC takes a key of any length");

@@ -44,7 +44,7 @@ pub(super) fn respond(kind: Kind, rang: Result<Ring, ApiError>) -> HttpResponse 
 
 fn refuse_in_body(refused: &ApiError) -> HttpResponse {
     match refused.status() {
-        // Not the auth server, or not this URL: whoever sets it up must see that.
+        // Not the auth server, or not this URL. The status must show that to the person who sets it up.
         StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => {
             let mut answer = refused.response();
             answer.headers_mut().remove(RETRY_AFTER);
