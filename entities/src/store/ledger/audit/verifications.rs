@@ -44,11 +44,12 @@ pub(super) const INVARIANTS: [Invariant; 5] = [
               WHERE v.status = 'approved' AND d.converted IS NULL",
     },
     Invariant {
+        // `+ 0` makes SQLite search by the phone, not through all verifications of the account since then.
         name: "a_phone_has_one_pending_verification",
         broken: "verifications that are pending beside a newer one of the same account and phone",
         sql: "SELECT COUNT(*) FROM verifications AS v WHERE v.status = 'pending' \
               AND EXISTS (SELECT 1 FROM verifications AS o WHERE o.account_id = v.account_id \
               AND o.phone = v.phone AND o.status = 'pending' AND o.test = v.test AND o.id <> v.id \
-              AND o.created_at_ms >= v.created_at_ms AND o.created_at_ms < v.expires_at_ms)",
+              AND o.created_at_ms + 0 >= v.created_at_ms AND o.created_at_ms + 0 < v.expires_at_ms)",
     },
 ];
